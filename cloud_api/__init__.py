@@ -1,0 +1,1 @@
+"""The cloud: API, storage, ingest and the live event stream."""

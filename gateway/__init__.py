@@ -1,0 +1,1 @@
+"""The site gateway: broker admission, routing, durable spool. It holds no key that opens a door."""
