@@ -1,0 +1,110 @@
+"""The access decision: one table of reasons to refuse, asked from top to bottom. What passes them all is granted."""
+
+from protocol.clock import inside
+from protocol.credential import REMOTE_ONLY
+from protocol.journal import METHOD_BLE, METHOD_REMOTE, METHOD_REX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+    from protocol.clock import Interval
+    from protocol.credential import Grant
+    from protocol.schedule import WeeklySchedule
+
+STATUS_GRANTED = 0
+STATUS_METHOD = 1
+STATUS_EPOCH = 2
+STATUS_REVOKED = 3
+STATUS_GENERATION = 4
+STATUS_CAVEAT = 5
+STATUS_REMOTE_ONLY = 6
+STATUS_UNSUPPORTED = 7
+STATUS_CLOCK = 8
+STATUS_WINDOW = 9
+STATUS_SCHEDULE = 10
+STATUS_NAMES = {
+    STATUS_GRANTED: "granted",
+    STATUS_METHOD: "method_unknown",
+    STATUS_EPOCH: "key_epoch_over",
+    STATUS_REVOKED: "revoked",
+    STATUS_GENERATION: "generation_over",
+    STATUS_CAVEAT: "caveat",
+    STATUS_REMOTE_ONLY: "remote_only",
+    STATUS_UNSUPPORTED: "unsupported",
+    STATUS_CLOCK: "clock_uncertain",
+    STATUS_WINDOW: "outside_window",
+    STATUS_SCHEDULE: "outside_schedule",
+}
+_ONE_TIME = 2
+
+
+class Facts:
+    """Everything that a decision depends on. `grant` is None for what needs no credential of its own."""
+
+    def __init__(
+        self,
+        method: int,
+        grant: "Optional[Grant]" = None,
+        action: int = 0,
+        door_id: bytes = b"",
+        epoch: int = 0,
+        clock: "Optional[Interval]" = None,
+        max_uncertainty: int = 0,
+        revoked: bool = False,
+        min_generation: int = 0,
+        schedule: "Optional[WeeklySchedule]" = None,
+    ) -> None:
+        self.method = method
+        self.grant = grant
+        self.action = action
+        self.door_id = door_id
+        self.epoch = epoch
+        self.clock = clock
+        self.max_uncertainty = max_uncertainty
+        self.revoked = revoked
+        self.min_generation = min_generation
+        self.schedule = schedule
+
+
+def _uncertain(f: Facts, g: "Grant") -> bool:
+    return g.time_limited and (f.clock is None or f.clock.u > f.max_uncertainty)
+
+
+def _outside(f: Facts, g: "Grant") -> bool:
+    limited = g.not_before > 0 or g.not_after != 0xFFFFFFFF
+    return limited and (f.clock is None or not inside(f.clock, g.not_before, g.not_after))
+
+
+def _off_schedule(f: Facts, g: "Grant") -> bool:
+    # A schedule that the door does not have allows nothing.
+    if g.token.schedule_id == 0:
+        return False
+    return f.schedule is None or f.clock is None or not f.schedule.allows(f.clock)
+
+
+# A one-time token needs a commit of its own before the relay; a door that cannot do that must not honour it.
+_REFUSALS = (
+    (STATUS_EPOCH, lambda f, g: g.token.epoch != f.epoch),
+    (STATUS_REVOKED, lambda f, g: f.revoked),
+    (STATUS_GENERATION, lambda f, g: g.token.generation < f.min_generation),
+    (STATUS_CAVEAT, lambda f, g: not g.permits(f.door_id, f.action)),
+    (STATUS_REMOTE_ONLY, lambda f, g: bool(g.token.flags & REMOTE_ONLY)),
+    (STATUS_UNSUPPORTED, lambda f, g: bool(g.token.flags & _ONE_TIME)),
+    (STATUS_CLOCK, _uncertain),
+    (STATUS_WINDOW, _outside),
+    (STATUS_SCHEDULE, _off_schedule),
+)
+
+
+def decide(facts: Facts) -> int:
+    """STATUS_GRANTED, or the first reason that refuses."""
+    if facts.method in (METHOD_REX, METHOD_REMOTE):
+        return STATUS_GRANTED
+    grant = facts.grant
+    if facts.method != METHOD_BLE or grant is None:
+        return STATUS_METHOD
+    for status, refuses in _REFUSALS:
+        if refuses(facts, grant):
+            return status
+    return STATUS_GRANTED

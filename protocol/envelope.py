@@ -1,0 +1,66 @@
+"""Sealed JSON: the payload travels as a string and the MAC covers exactly that string, so no canonical form is needed.
+
+    {"p": "<payload JSON>", "m": "<32 hex>"}          m = HMAC(key, label | 0x00 | p)[:16]
+
+The label separates the uses of a key; the key is one device's, so an envelope for another device never opens.
+"""
+
+import json
+
+from protocol.errors import BadMac, LocalError, Malformed
+from protocol.keys import MAC_SIZE, constant_equal, hmac_sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Union
+
+LABEL_COMMAND = b"cmd"
+LABEL_RESULT = b"res"
+LABEL_TIME = b"time"
+LABEL_CONFIG = b"cfg"
+MAX_ENVELOPE = 8192  # what a stranger on the wire can make the board parse
+
+
+def _mac(key: bytes, label: bytes, payload: bytes) -> bytes:
+    return hmac_sha256(key, label, b"\0", payload)[:MAC_SIZE]
+
+
+def seal(key: bytes, label: bytes, payload: "Dict[str, Any]") -> str:
+    """Seal a payload; raise LocalError if it is too large for the device."""
+    text = json.dumps(payload)
+    raw = json.dumps({"p": text, "m": _mac(key, label, text.encode()).hex()})
+    if len(raw) > MAX_ENVELOPE:
+        raise LocalError("envelope size")
+    return raw
+
+
+def open_sealed(
+    key: bytes, label: bytes, raw: "Union[str, bytes, bytearray, memoryview]"
+) -> "Dict[str, Any]":
+    """The payload of a sealed envelope; raise Malformed or BadMac. Nothing inside is parsed before the MAC fits."""
+    if len(raw) > MAX_ENVELOPE:
+        raise Malformed("envelope_size")
+    outer = parse_object(raw)
+    text = outer.get("p")
+    mac = outer.get("m")
+    if not isinstance(text, str) or not isinstance(mac, str) or len(mac) != 2 * MAC_SIZE:
+        raise Malformed("envelope_shape")
+    try:
+        given = bytes.fromhex(mac)
+        payload = text.encode()
+    except ValueError:
+        raise Malformed("envelope_mac")
+    if len(given) != MAC_SIZE or not constant_equal(given, _mac(key, label, payload)):
+        raise BadMac()
+    return parse_object(payload)
+
+
+def parse_object(raw: "Union[str, bytes, bytearray, memoryview]") -> "Dict[str, Any]":
+    """One JSON object; raise Malformed for anything else."""
+    try:
+        value = json.loads(raw if isinstance(raw, str) else str(bytes(raw), "utf-8"))
+    except (ValueError, RuntimeError, RecursionError, OverflowError):
+        raise Malformed("json")
+    if not isinstance(value, dict):
+        raise Malformed("json_shape")
+    return value
