@@ -1,0 +1,260 @@
+"""One simulated board: power, resets and the VM's life, around its pins, door, memory and console."""
+
+import asyncio
+import functools
+import hashlib
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hil.board import flash
+from hil.board.console import Console
+from hil.board.core import BREAK, FLASH_CUT, Cause, Core
+from hil.board.description import Description
+from hil.board.flash import Cut
+from hil.board.nvs import Nvs
+from hil.board.parts import Door
+from hil.board.pins import Pins
+from hil.board.signals import Observable, TraceSink, now_us
+from hil.board.wifi import Wifi
+from hil.vm import image
+from hil.vm.link import BLE, CORE, Link
+from hil.vm.spawner import VmProcess, Zygote
+
+if TYPE_CHECKING:
+    from hil.radio.medium import Medium
+    from hil.radio.path_loss import Position
+
+log = structlog.get_logger(__name__)
+
+# Mounts the bench's modules before anything is imported; the rest of the boot is hil/vm/modules/_boot.py.
+BOOT = (
+    "import sys,os,vfs,uctypes;a,_,n=os.getenv('LATCHWORK_BENCH').partition(',');"
+    "vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(a),int(n))),'/bench');sys.path.insert(0,'/bench');"
+    "del a,_,n,sys,os,vfs,uctypes;import _boot;_boot.boot();del _boot"
+)
+OFF, BOOTING, RUNNING, ASLEEP = "off", "booting", "running", "asleep"
+CRASH_PAUSE_MS = 500  # before a VM that crashed starts again: a crash loop must not eat the bench
+FOREVER_MS = 0xFFFFFFFF  # machine.deepsleep() without a time
+
+
+class Board:
+    """``start`` powers it on; ``stop`` takes the power and the console away for good.
+
+    ``firmware`` is a ROM image (default: this repository's device and protocol). ``medium`` gives it a
+    radio at ``position``. ``trace`` records pins, door and power. The files in ``workdir`` are
+    its flash and NVS: a new Board on the same folder is the same device.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        name: str,
+        workdir: Path,
+        *,
+        vm: Zygote,
+        medium: "Medium | None" = None,
+        position: "Position | None" = None,
+        firmware: Path | None = None,
+        trace: TraceSink | None = None,
+    ) -> None:
+        self.description = description
+        self.name = name
+        self.workdir = workdir
+        self.trace = trace
+        self.state = Observable[str]("power", OFF)
+        self.boots = Observable[int]("boots", 0)
+        self.exits: list[int] = []
+        self.unique_id = bytes((0x02, *hashlib.sha256(name.encode()).digest()[:5]))
+        self._zygote = vm
+        self._firmware = firmware
+        self._vm: VmProcess | None = None
+        self._cut: Cut | None = None
+        self._powered = False
+        self._ending: asyncio.Future[tuple[Cause, int]] | None = None
+        self._life: asyncio.Task[None] | None = None
+        workdir.mkdir(parents=True, exist_ok=True)
+        flash.create(self.flash_path, description.mcu.flash_kib)
+        self.link = Link(name)
+        self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK))
+        self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
+        self.pins = Pins(self.link, description.pins)
+        self.door = Door(description, self.pins)
+        self.nvs = Nvs(self.link, workdir / "nvs.json")
+        self.wifi = Wifi(self.link)
+        if medium is not None:
+            from hil.radio.peripheral import Peripheral  # loads Bumble: only boards with a radio pay for it
+
+            interrupt = functools.partial(self.link.interrupt, BLE)
+            self.ble = Peripheral(medium, name, interrupt, self.ble_address, position)
+            self.link.attach(BLE, self.ble)
+        if trace is not None:
+            self.state.trace(trace, name)
+            self.pins.trace(trace, name)
+            self.door.trace(trace, name)
+
+    @property
+    def flash_path(self) -> Path:
+        return self.workdir / "flash.img"
+
+    @property
+    def ble_address(self) -> bytes:
+        """The public address, as printed: two after the Wi-Fi one, as on an ESP32."""
+        return ((int.from_bytes(self.unique_id, "big") + 2) % (1 << 48)).to_bytes(6, "big")
+
+    @property
+    def pid(self) -> int | None:
+        """Process of the running VM."""
+        return self._vm.pid if self._vm is not None else None
+
+    async def start(self) -> None:
+        await self.power_on()
+
+    async def stop(self) -> None:
+        """Power off and close the console. The board is not usable afterwards."""
+        await self.power_cut()
+        self.door.stop()
+        self.console.close()
+
+    async def power_on(self) -> None:
+        """Returns when the VM runs; does nothing if the board has power."""
+        if self._life is not None and not self._life.done():
+            return
+        self.state.set(BOOTING)
+        self._life = asyncio.create_task(self._live(), name=f"board {self.name}")
+        running = asyncio.ensure_future(self.state.wait(RUNNING, timeout=30))
+        await asyncio.wait((self._life, running), return_when=asyncio.FIRST_COMPLETED)
+        if self._life.done():
+            running.cancel()
+            self._life.result()
+        else:
+            await running
+
+    async def power_cut(self) -> None:
+        """Take the power away at once; returns when nothing runs any more."""
+        if self._vm is not None:
+            self._vm.kill()
+        self._end(Cause.POWER_LOST, 0)
+        if self._life is not None:
+            await asyncio.wait((self._life,))
+
+    async def reset(self) -> None:
+        """Pull the reset line; returns when the new VM runs."""
+        await self._restart(Cause.HARD)
+
+    def cut_power_at(self, cut: Cut) -> None:
+        """Lose power at that write to the flash, counted from now, or from the next boot if it is off."""
+        cut.check()
+        if self.state.value == OFF:
+            self._cut = cut
+        else:
+            self.link.interrupt(CORE, FLASH_CUT, cut.write.to_bytes(2, "little") + bytes((cut.where,)))
+
+    async def wait_off(self, timeout: float) -> None:
+        await self.state.wait(OFF, timeout)
+
+    async def _restart(self, cause: Cause) -> None:
+        if self.state.value == OFF:
+            raise RuntimeError(f"{self.name} has no power")
+        next_boot = self.boots.value + 1
+        self._end(cause, 0)
+        await self.boots.wait(next_boot, timeout=30)
+
+    def _end(self, cause: Cause, after_ms: int) -> None:
+        if cause == Cause.POWER_LOST:
+            self._powered = False
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result((cause, after_ms))
+
+    async def _live(self) -> None:
+        """From power-on to power-off: one VM after the other."""
+        cause = Cause.PWRON
+        self.core.power_lost()
+        self._powered = True
+        try:
+            while self._powered:
+                self.core.cause = cause
+                cause = await self._session(cause)
+        except Exception as error:
+            log.error("board_failed", board=self.name, exc_info=error)
+            raise
+        finally:
+            self._chip_reset()
+            self.state.set(OFF)
+
+    async def _session(self, cause: Cause) -> Cause:
+        """One VM, from its start to its end; returns why the next one starts."""
+        self.state.set(BOOTING)
+        self._ending = asyncio.get_running_loop().create_future()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.link.connect(ours)
+            self.console.restarted()
+            self._vm = await self._spawn(theirs, raw=cause == Cause.SOFT and self.console.raw)
+        self.state.set(RUNNING)
+        self.boots.set(self.boots.value + 1)
+        gone = asyncio.ensure_future(self._vm.wait())
+        await asyncio.wait((gone, self._ending), return_when=asyncio.FIRST_COMPLETED)
+        asked = self._ending.result() if self._ending.done() else None
+        self._vm.kill()
+        status = await gone
+        self._vm = None
+        self.link.disconnect()
+        if asked is None:
+            return await self._exited(status)
+        self._chip_reset()
+        return await self._pause(*asked)
+
+    async def _spawn(self, link: socket.socket, raw: bool) -> VmProcess:
+        bench = await asyncio.to_thread(image.bench_image)
+        rom = self._firmware
+        if rom is None:
+            rom = await asyncio.to_thread(image.firmware_image)
+        cut, self._cut = self._cut or Cut(0, flash.Where.BEFORE), None
+        env = {
+            "MICROPYPATH": ".frozen",
+            "TZ": "UTC",
+            "LATCHWORK_FLASH": str(self.flash_path.resolve()),
+            "LATCHWORK_CUT": f"{cut.write},{int(cut.where)}",
+            "LATCHWORK_RAW": "1" if raw else "0",
+        }
+        heap = f"heapsize={self.description.mcu.heap_kib}K"
+        vm = await self._zygote.spawn(
+            ["-X", heap, "-c", BOOT],
+            terminal=self.console.vm_terminal,
+            link=link,
+            cwd=self.workdir,
+            env=env,
+            images={"LATCHWORK_BENCH": bench, "LATCHWORK_ROM": rom},
+        )
+        if raw:
+            self.console.write(b"\x01")  # the raw REPL outlives a soft reset
+        return vm
+
+    async def _exited(self, status: int) -> Cause:
+        """The VM ended by itself: a soft reset, unless it crashed."""
+        self.exits = [*self.exits[-15:], status]
+        if status < 0:
+            log.error("vm_crashed", board=self.name, signal=-status)
+            self.console.say(f"\r\nVM ended by signal {-status}\r\n")
+            self.console.raw = False
+            return await self._pause(Cause.SOFT, CRASH_PAUSE_MS)
+        self.console.say("\r\nMPY: soft reboot\r\n")
+        return Cause.SOFT
+
+    async def _pause(self, cause: Cause, ms: int) -> Cause:
+        """Wait between two VMs; a reset or a power cut in that time ends it, and is then the cause."""
+        if not ms or not self._powered:
+            return cause
+        self._ending = asyncio.get_running_loop().create_future()
+        self.state.set(ASLEEP)
+        try:
+            return (await asyncio.wait_for(self._ending, None if ms == FOREVER_MS else ms / 1000))[0]
+        except TimeoutError:
+            return cause
+
+    def _chip_reset(self) -> None:
+        self.pins.release_all(now_us())
+        self.console.raw = False

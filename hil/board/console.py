@@ -1,0 +1,193 @@
+"""The board's serial console: the VM's terminal on one side, a pty for outside tools on the other.
+
+Two pseudo-terminals, because each has one reader: the VM is on ``vm_terminal`` (Ctrl-C there interrupts
+it), tools open ``path`` as they would open ``/dev/ttyUSB0``, and this copies between them and keeps a
+bounded log. As on a UART, what nobody reads is lost.
+"""
+
+import asyncio
+import contextlib
+import os
+import pty
+import re
+import sys
+import termios
+import tty
+from collections.abc import Callable
+from fcntl import ioctl
+
+from hil.board.signals import WaitTimeout
+
+MAX_LOG = 256 * 1024
+MAX_INPUT = 64 * 1024  # bytes waiting for a VM that does not read; as a UART, more is lost
+_CHUNK = 4096
+BREAK_S = 0.1  # after which a program that does not take a Ctrl-C is signalled
+_CTRL_A, _CTRL_B, _CTRL_C = 0x01, 0x02, 0x03
+
+
+class Console:
+    """``text`` is what the board has printed, ``write`` types at it, ``path`` is the tools' end."""
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        """``interrupt`` asks the VM to raise KeyboardInterrupt, and to ask ``claim_break`` before it does."""
+        self._interrupt = interrupt
+        self._breaking: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._vm_master, self.vm_terminal = pty.openpty()
+        self._tool_master, self._tool_slave = pty.openpty()
+        self.path = os.ttyname(self._tool_slave)
+        tty.setraw(self._tool_slave)
+        _quiet(self.vm_terminal)
+        self._log = bytearray()
+        self._input = bytearray()
+        self._grown = asyncio.Event()
+        self.lost = 0
+        self.raw = False
+        loop = asyncio.get_running_loop()
+        for master in (self._vm_master, self._tool_master):
+            os.set_blocking(master, False)
+        loop.add_reader(self._vm_master, self._from_vm)
+        loop.add_reader(self._tool_master, self._from_tool)
+
+    @property
+    def text(self) -> str:
+        return self._log.decode(errors="replace").replace("\r\n", "\n")
+
+    def clear(self) -> None:
+        self._log.clear()
+
+    def write(self, data: bytes | str) -> None:
+        """Type at the board."""
+        self._to_vm(data.encode() if isinstance(data, str) else data)
+
+    async def wait_for(self, pattern: str, timeout: float) -> re.Match[str]:
+        """The first match of a regular expression in the log; raises WaitTimeout with the log's end."""
+        compiled = re.compile(pattern, re.MULTILINE)
+        try:
+            async with asyncio.timeout(timeout):
+                while (match := compiled.search(self.text)) is None:
+                    self._grown.clear()
+                    await self._grown.wait()
+                return match
+        except TimeoutError:
+            tail = self.text[-500:]
+            raise WaitTimeout(f"no {pattern!r} on the console after {timeout} s; it ends: {tail!r}") from None
+
+    def say(self, text: str) -> None:
+        """What the chip itself prints, such as the banner of a soft reset."""
+        self._show(text.encode())
+
+    def restarted(self) -> None:
+        """A new VM is behind the console: forget what was typed for the old one, and its terminal modes."""
+        self._input.clear()
+        self._stop_breaking()
+        termios.tcflush(self.vm_terminal, termios.TCIFLUSH)
+        _quiet(self.vm_terminal)
+
+    def close(self) -> None:
+        self._stop_breaking()
+        loop = asyncio.get_running_loop()
+        for master in (self._vm_master, self._tool_master):
+            loop.remove_reader(master)
+            loop.remove_writer(master)
+        for fd in (self._vm_master, self.vm_terminal, self._tool_master, self._tool_slave):
+            os.close(fd)
+
+    def _from_vm(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._show(os.read(self._vm_master, _CHUNK))
+
+    def _show(self, data: bytes) -> None:
+        self._log += data
+        del self._log[:-MAX_LOG]
+        self._grown.set()
+        try:
+            self.lost += len(data) - os.write(self._tool_master, data)
+        except BlockingIOError:
+            self.lost += len(data)
+
+    def _from_tool(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._to_vm(os.read(self._tool_master, _CHUNK))
+
+    def _to_vm(self, data: bytes) -> None:
+        space = MAX_INPUT - len(self._input)
+        self.lost += max(0, len(data) - space)
+        self._input += data[:space]
+        if self._breaking is None:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Pass on what was typed, up to a Ctrl-C that has to wait for the program to take it."""
+        while self._input and self._breaking is None:
+            if self._input[0] == _CTRL_C and self._executing():
+                self._breaking = asyncio.get_running_loop().call_later(BREAK_S, self._signal)
+                self._interrupt()
+                break
+            end = self._input.find(_CTRL_C, 1)
+            if self._input[0] == _CTRL_C:
+                if self._late is not None:
+                    self._late.cancel()
+                self._late = asyncio.get_running_loop().call_later(BREAK_S, self._overtaken)
+            if not self._pass_on(len(self._input) if end < 0 else end):
+                asyncio.get_running_loop().add_writer(self._vm_master, self._flush)
+                return
+        asyncio.get_running_loop().remove_writer(self._vm_master)
+
+    def _pass_on(self, count: int) -> bool:
+        """Write the first ``count`` bytes; False if the terminal does not take all of them now."""
+        try:
+            sent = os.write(self._vm_master, self._input[:count])
+        except BlockingIOError:
+            return False
+        for byte in self._input[:sent]:
+            if byte in (_CTRL_A, _CTRL_B):
+                self.raw = byte == _CTRL_A
+        del self._input[:sent]
+        return sent == count
+
+    def _executing(self) -> bool:
+        """A program runs: the REPL, while it reads, takes Ctrl-C as a character."""
+        return bool(termios.tcgetattr(self.vm_terminal)[3] & termios.ISIG)
+
+    def claim_break(self) -> bool:
+        """The VM asks whether it may raise KeyboardInterrupt; False if the signal was faster."""
+        if self._breaking is None:
+            return False
+        self._breaking.cancel()
+        self._breaking = None
+        del self._input[:1]
+        self._flush()
+        return True
+
+    def _signal(self) -> None:
+        """The program waits for nothing and reads no pin: let the terminal send the signal."""
+        self._breaking = None
+        self._pass_on(1)
+        self._flush()
+
+    def _overtaken(self) -> None:
+        """A Ctrl-C typed at the REPL is still unread because a program started first: on a board it would end that."""
+        unread = int.from_bytes(ioctl(self.vm_terminal, termios.FIONREAD, bytes(4)), sys.byteorder)
+        if unread and self._breaking is None and self._executing():
+            self._input[:0] = bytes((_CTRL_C,))
+            self._flush()
+
+    def _stop_breaking(self) -> None:
+        for timer in (self._breaking, self._late):
+            if timer is not None:
+                timer.cancel()
+        self._breaking = self._late = None
+
+
+def _quiet(terminal: int) -> None:
+    """No echo, no line editing and no byte changed, as a UART; but Ctrl-C interrupts."""
+    modes = termios.tcgetattr(terminal)
+    modes[0] &= ~(termios.ICRNL | termios.IXON | termios.ISTRIP | termios.INLCR)
+    modes[1] &= ~termios.OPOST
+    modes[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
+    modes[3] |= termios.ISIG
+    modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
+    for key in (termios.VQUIT, termios.VSUSP):
+        modes[6][key] = b"\x00"  # only Ctrl-C is special on a board
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)

@@ -1,0 +1,93 @@
+"""Channel CORE: what the chip does itself. Resets, the watchdog's deadline, the RTC, its identity."""
+
+import asyncio
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+
+from hil.board.signals import now_us
+from hil.vm.link import CORE, Link
+
+HELLO, RESET, WDT_START, WDT_FEED, RTC_SET, RTC_MEMORY, RTC_STORE, CLAIM = 0, 1, 2, 3, 5, 6, 7, 8
+FLASH_CUT, BREAK = range(2)  # interrupts
+EPOCH_2000_US = 946_684_800_000_000
+
+
+class Cause(IntEnum):
+    """``machine.reset_cause()``; POWER_LOST is the model's own: flash asked for the power to be cut."""
+
+    POWER_LOST = 0
+    PWRON = 1
+    HARD = 2
+    WDT = 3
+    DEEPSLEEP = 4
+    SOFT = 5
+
+
+OnReset = Callable[[Cause, int], None]
+
+
+class Core:
+    """``on_reset(cause, after_ms)`` is called when the VM or its watchdog asks for a reset,
+    ``claim_break()`` when the VM is about to raise the KeyboardInterrupt it was asked for: False takes that
+    back."""
+
+    def __init__(
+        self,
+        link: Link,
+        unique_id: bytes,
+        on_reset: OnReset,
+        claim_break: Callable[[], bool] = bool,
+        epoch_us: int = EPOCH_2000_US,
+    ) -> None:
+        self._on_reset = on_reset
+        self._claim_break = claim_break
+        self._epoch_us = epoch_us
+        self.unique_id = unique_id
+        self.cause = Cause.PWRON
+        self._rtc_us = 0
+        self._memory = b""
+        self._wdt_ms = 0
+        self._wdt: asyncio.TimerHandle | None = None
+        self.power_lost()
+        link.attach(CORE, self)
+
+    def handle(self, op: int, payload: bytes) -> bytes | None:
+        if op == HELLO:
+            return struct.pack("<Bq6s", self.cause, self._rtc_us, self.unique_id)
+        if op == RESET:
+            cause, after_ms = struct.unpack("<BI", payload)
+            self._on_reset(Cause(cause), after_ms)
+        elif op == WDT_START:
+            self._wdt_ms = int.from_bytes(payload, "little")
+            self._feed()
+        elif op == WDT_FEED:
+            self._feed()
+        elif op == RTC_SET:
+            self._rtc_us = int.from_bytes(payload, "little", signed=True)
+        elif op == RTC_MEMORY:
+            return self._memory
+        elif op == RTC_STORE:
+            self._memory = payload
+        elif op == CLAIM:
+            return bytes((self._claim_break(),))
+        return None
+
+    def vm_lost(self) -> None:
+        """The watchdog is part of the chip: it stops with a reset of any kind."""
+        self._wdt_ms = 0
+        if self._wdt is not None:
+            self._wdt.cancel()
+            self._wdt = None
+
+    def power_lost(self) -> None:
+        """The RTC has no battery: it starts again at ``epoch_us``, which is 2000-01-01 on an ESP32."""
+        self._rtc_us = self._epoch_us - now_us()
+        self._memory = b""
+
+    def _feed(self) -> None:
+        if not self._wdt_ms:
+            return
+        if self._wdt is not None:
+            self._wdt.cancel()
+        self._wdt = asyncio.get_running_loop().call_later(self._wdt_ms / 1000, self._on_reset, Cause.WDT, 0)

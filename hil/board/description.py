@@ -1,0 +1,111 @@
+"""The description of a board and its door, from TOML, checked before anything is powered."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+BOARDS = Path(__file__).resolve().parents[1] / "boards"
+
+PinNumber = Annotated[int, Field(ge=0, le=48)]
+Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
+
+
+class DescriptionError(ValueError):
+    """The description is not usable; the message names the file, the field and the reason."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mcu(_Strict):
+    """``heap_kib`` is the VM's heap, ``flash_kib`` the LittleFS partition (4 KiB blocks)."""
+
+    heap_kib: int = Field(160, ge=32, le=65536)
+    flash_kib: int = Field(1024, ge=64, le=65536, multiple_of=4)
+
+
+class RelayPart(_Strict):
+    """Operate and release times are those of the datasheet: from coil to contact."""
+
+    pin: PinNumber
+    active: Literal["high", "low"] = "high"
+    operate_ms: Milliseconds = 8.0
+    release_ms: Milliseconds = 4.0
+
+
+class StrikePart(_Strict):
+    """Fed by the relay's normally open contact. Fail-secure: locked without current."""
+
+    mode: Literal["fail-secure", "fail-safe"] = "fail-secure"
+    release_ms: Milliseconds = 15.0
+    lock_ms: Milliseconds = 10.0
+
+
+class SwitchPart(_Strict):
+    """A contact; ``active`` is the level at the pin while the leaf is away or the button is pressed."""
+
+    pin: PinNumber
+    active: Literal["high", "low"]
+
+
+class OutputPart(_Strict):
+    pin: PinNumber
+    active: Literal["high", "low"] = "high"
+
+
+class Description(_Strict):
+    """One door on one board. ``rex``, ``led`` and ``buzzer`` may be missing."""
+
+    name: str = Field(min_length=1, max_length=60)
+    mcu: Mcu = Field(default_factory=lambda: Mcu.model_validate({}))
+    relay: RelayPart
+    strike: StrikePart = StrikePart()
+    dps: SwitchPart
+    rex: SwitchPart | None = None
+    led: OutputPart | None = None
+    buzzer: OutputPart | None = None
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """GPIO number by role."""
+        parts = {
+            "relay": self.relay,
+            "dps": self.dps,
+            "rex": self.rex,
+            "led": self.led,
+            "buzzer": self.buzzer,
+        }
+        return {role: part.pin for role, part in parts.items() if part is not None}
+
+    @model_validator(mode="after")
+    def _pins_are_distinct(self) -> "Description":
+        owner: dict[int, str] = {}
+        for role, pin in self.pins.items():
+            if pin in owner:
+                raise ValueError(f"pin {pin} is used by {owner[pin]} and {role}")
+            owner[pin] = role
+        return self
+
+
+def load_description(path: Path) -> Description:
+    """Read a description file; raises DescriptionError."""
+    try:
+        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DescriptionError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DescriptionError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        reasons = (
+            f"{'.'.join(str(step) for step in issue['loc']) or 'description'}: {issue['msg']}"
+            for issue in error.errors(include_url=False)
+        )
+        raise DescriptionError(f"{path}: {'; '.join(reasons)}") from None
+
+
+def builtin(name: str = "strike_door") -> Description:
+    """A description that comes with the bench."""
+    return load_description(BOARDS / f"{name}.toml")

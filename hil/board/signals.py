@@ -1,0 +1,73 @@
+"""A named value that changes over time: a pin's level, a contact, a leaf. Listeners, waits, a trace line."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T", int, str)
+
+
+def now_us() -> int:
+    """CLOCK_MONOTONIC in microseconds: the same clock as the VM's ``time.ticks_us``."""
+    return time.monotonic_ns() // 1000
+
+
+class TraceSink(Protocol):
+    """A recording, such as ``hil.trace.vcd.VcdWriter``. Times are microseconds of ``now_us``."""
+
+    def signal(self, name: str, width: int = 1, kind: str = "wire") -> object: ...
+
+    def change(self, signal: object, value: int | str, t_us: int) -> None: ...
+
+
+class WaitTimeout(Exception):
+    """A signal did not take the wanted value before the deadline."""
+
+
+class Observable(Generic[T]):
+    """``value`` since ``t_us``. Setting the value it has already changes nothing and tells nobody."""
+
+    def __init__(self, name: str, value: T) -> None:
+        self.name = name
+        self.value: T = value
+        self.t_us = now_us()
+        self._listeners: list[Callable[[Observable[T]], None]] = []
+
+    def set(self, value: T, t_us: int | None = None) -> None:
+        if value == self.value:
+            return
+        self.value = value
+        self.t_us = now_us() if t_us is None else t_us
+        for listener in tuple(self._listeners):
+            listener(self)
+
+    def listen(self, listener: "Callable[[Observable[T]], None]") -> Callable[[], None]:
+        """Call ``listener(signal)`` at each change until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def wait(self, value: T, timeout: float) -> int:
+        """Time in microseconds at which it took ``value``; at once if it has it. Raises WaitTimeout."""
+        if self.value == value:
+            return self.t_us
+        reached: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def check(signal: "Observable[T]") -> None:
+            if signal.value == value and not reached.done():
+                reached.set_result(signal.t_us)
+
+        stop = self.listen(check)
+        try:
+            return await asyncio.wait_for(reached, timeout)
+        except TimeoutError:
+            raise WaitTimeout(f"{self.name} is {self.value!r}, not {value!r}, after {timeout} s") from None
+        finally:
+            stop()
+
+    def trace(self, sink: TraceSink, scope: str) -> None:
+        """Record every change as ``scope.name``."""
+        text = isinstance(self.value, str)
+        line = sink.signal(f"{scope}.{self.name}", kind="string" if text else "wire")
+        sink.change(line, self.value, self.t_us)
+        self.listen(lambda signal: sink.change(line, signal.value, signal.t_us))

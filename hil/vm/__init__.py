@@ -1,0 +1,1 @@
+"""Simulated boards: a MicroPython VM per board, and the model it is wired to."""

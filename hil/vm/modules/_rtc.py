@@ -1,0 +1,30 @@
+"""machine.RTC: kept by the board model over resets, lost with the power. Its epoch is Unix time."""
+
+import struct
+
+import _board
+import utime
+
+
+class RTC:
+    def datetime(self, value=None):
+        now = utime.ticks_us()
+        if value is None:
+            us = now + _board.hello()[1]
+            t = utime.gmtime(us // 1000000)
+            return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], us % 1000000)
+        year, month, day, _, hour, minute, second = value[:7]
+        us = utime.mktime((year, month, day, hour, minute, second, 0, 0, 0)) * 1000000
+        us += value[7] if len(value) > 7 else 0
+        _board.hello()[1] = us - now
+        _board.call(_board.CORE, 5, struct.pack("<q", us - now))
+
+    def init(self, value):
+        self.datetime(value)
+
+    def memory(self, data=None):
+        if data is None:
+            return _board.call(_board.CORE, 6)
+        if len(data) > 2048:
+            raise ValueError("buffer too long")
+        _board.call(_board.CORE, 7, bytes(data))

@@ -1,0 +1,185 @@
+"""The bench's client of the zygote: starts VMs, kills them, and reports how they ended."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+MAX_SPAWNS = 16  # requests on the way at once; they must fit the socket's buffer
+SPAWN_DEADLINE = 20.0  # a fork takes 1 ms; this is for a machine that swaps
+
+
+class ZygoteError(Exception):
+    """The zygote refused to start a VM, or is gone."""
+
+
+class VmProcess:
+    """One VM: ``wait`` gives its exit code, negative for the signal that killed it."""
+
+    def __init__(self, zygote: "Zygote", pid: int) -> None:
+        self.pid = pid
+        self._zygote = zygote
+        self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @property
+    def running(self) -> bool:
+        return not self._exit.done()
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._exit)
+
+    def kill(self) -> None:
+        """SIGKILL, as the loss of power: nothing in the VM runs any more once ``wait`` returns."""
+        if self.running:
+            self._zygote.kill(self.pid)
+
+    def ended(self, status: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(status)
+
+
+class Zygote:
+    """``await Zygote.start()`` or ``async with Zygote()``; one serves any number of boards."""
+
+    def __init__(self) -> None:
+        self._ids = itertools.count(1)
+        self._slots = asyncio.Semaphore(MAX_SPAWNS)
+        self._spawns: dict[int, asyncio.Future[VmProcess]] = {}
+        self._vms: dict[int, VmProcess] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    @classmethod
+    async def start(cls) -> Self:
+        zygote = cls()
+        zygote._launch()
+        return zygote
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def _launch(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hil.vm.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )
+        ours.setblocking(False)
+        self._control = ours
+        asyncio.get_running_loop().add_reader(ours, self._readable)
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        terminal: int,
+        link: socket.socket,
+        cwd: Path,
+        env: Mapping[str, str],
+        images: Mapping[str, Path],
+    ) -> VmProcess:
+        """Run ``micropython`` with ``argv`` (without argv[0]) on the pty slave ``terminal``.
+
+        ``images`` are mapped into the VM; each name becomes an environment variable ``address,length``.
+        """
+        if self._control is None:
+            raise ZygoteError("the zygote is not running")
+        number = next(self._ids)
+        request = {
+            "op": "spawn",
+            "id": number,
+            "argv": ["micropython", *argv],
+            "env": dict(env),
+            "images": {name: str(path) for name, path in images.items()},
+            "cwd": str(cwd),
+        }
+        async with self._slots:
+            answer: asyncio.Future[VmProcess] = asyncio.get_running_loop().create_future()
+            self._spawns[number] = answer
+            try:
+                socket.send_fds(self._control, [json.dumps(request).encode()], [terminal, link.fileno()])
+                return await asyncio.wait_for(answer, SPAWN_DEADLINE)
+            except (ConnectionError, TimeoutError) as error:
+                raise ZygoteError(f"the zygote does not answer: {error!r}") from error
+            finally:
+                self._spawns.pop(number, None)
+
+    def kill(self, pid: int) -> None:
+        """Ask the zygote, which knows whether the pid is still that VM's."""
+        if self._control is not None:
+            self._control.send(json.dumps({"op": "kill", "pid": pid}).encode())
+
+    async def close(self) -> None:
+        """Kill every VM and the zygote. Idempotent."""
+        self._lost()
+        if self._process is not None:
+            process, self._process = self._process, None
+            # Its VMs die by their parent-death signal.
+            process.send_signal(signal.SIGKILL)
+            await asyncio.get_running_loop().run_in_executor(None, process.wait)
+
+    def _readable(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        self._accept(json.loads(data))
+
+    def _accept(self, message: dict[str, Any]) -> None:
+        if "exit" in message:
+            vm = self._vms.pop(message["pid"], None)
+            if vm is not None:
+                vm.ended(message["exit"])
+            return
+        answer = self._spawns.get(message["id"])
+        if "error" in message:
+            if answer is not None and not answer.done():
+                answer.set_exception(ZygoteError(message["error"]))
+            return
+        vm = self._vms[message["pid"]] = VmProcess(self, message["pid"])
+        if answer is None or answer.done():
+            vm.kill()  # who asked for it has given up
+        else:
+            answer.set_result(vm)
+
+    def _lost(self) -> None:
+        if self._control is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        self._control = None
+        for vm in self._vms.values():
+            vm.ended(-signal.SIGKILL)
+        self._vms.clear()
+        for answer in self._spawns.values():
+            if not answer.done():
+                answer.set_exception(ZygoteError("the zygote ended"))
+
+    async def __aenter__(self) -> Self:
+        if self._process is None:
+            self._launch()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

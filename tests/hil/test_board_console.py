@@ -1,0 +1,121 @@
+"""Outside tools on the board's console: they see a serial port with a MicroPython behind it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mpremote.transport import TransportExecError
+from mpremote.transport_serial import SerialTransport
+
+from hil.board.console import MAX_LOG
+from hil.board.signals import WaitTimeout
+from tests.hil.board_rig import DEADLINE, powered
+
+FOREVER = """
+import asyncio
+print("agent runs")
+asyncio.run(asyncio.Event().wait())
+"""
+
+
+async def with_tool(path: str, use: Callable[[Any], Any]) -> Any:
+    def work() -> Any:
+        tool = SerialTransport(path, baudrate=115200, wait=5)
+        try:
+            return use(tool)
+        finally:
+            tool.close()
+
+    return await asyncio.wait_for(asyncio.to_thread(work), DEADLINE)
+
+
+@pytest.mark.parametrize("soft_reset", [False, True])
+async def test_mpremote_interrupts_the_program_and_executes(tmp_path: Path, soft_reset: bool) -> None:
+    def use(tool: Any) -> Any:
+        tool.enter_raw_repl(soft_reset=soft_reset)
+        result = tool.exec("import machine; print(machine.reset_cause())")
+        tool.exit_raw_repl()
+        return result
+
+    async with powered(tmp_path, FOREVER) as board:
+        await board.console.wait_for("agent runs", DEADLINE)
+        assert await with_tool(board.console.path, use) == (b"5\n" if soft_reset else b"1\n")
+        # A soft reset from the raw REPL starts no program, as on hardware.
+        assert board.console.text.count("agent runs") == 1
+
+
+async def test_mpremote_moves_files_and_reports_exceptions(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 40
+
+    def use(tool: Any) -> Any:
+        tool.enter_raw_repl(soft_reset=True)
+        tool.fs_writefile("/data.bin", content)
+        with pytest.raises(TransportExecError, match="ZeroDivisionError"):
+            tool.exec("1 / 0")
+        return tool.fs_readfile("/data.bin")
+
+    async with powered(tmp_path, "pass") as board:
+        assert await with_tool(board.console.path, use) == content
+
+
+async def test_reset_by_a_tool_starts_the_program_behind_the_same_path(tmp_path: Path) -> None:
+    def use(tool: Any) -> None:
+        tool.enter_raw_repl(soft_reset=False)
+        tool.exec_raw_no_follow("import machine; machine.reset()")
+
+    async with powered(tmp_path, FOREVER) as board:
+        await board.console.wait_for("agent runs", DEADLINE)
+        await with_tool(board.console.path, use)
+        await board.boots.wait(2, DEADLINE)
+        await board.console.wait_for("agent runs(.|\n)*agent runs", DEADLINE)
+
+
+async def test_ctrl_c_reaches_a_busy_loop_and_ctrl_d_restarts(tmp_path: Path) -> None:
+    async with powered(tmp_path, "print('busy')\nwhile True:\n    pass") as board:
+        await board.console.wait_for("busy", DEADLINE)
+        board.console.write(b"\x03")
+        await board.console.wait_for("KeyboardInterrupt", DEADLINE)
+        board.console.clear()
+        board.console.write(b"\x04")
+        await board.console.wait_for("soft reboot(.|\n)*busy", DEADLINE)
+
+
+async def test_log_is_bounded_and_a_missing_text_is_a_clear_error(tmp_path: Path) -> None:
+    async with powered(tmp_path, "for i in range(4000):\n    print('x' * 99)\nprint('end')") as board:
+        await board.console.wait_for("end", DEADLINE)
+        assert len(board.console.text) <= MAX_LOG
+        with pytest.raises(WaitTimeout, match=r"no 'never' on the console.*end"):
+            await board.console.wait_for("never", 0.01)
+
+
+async def test_ctrl_c_at_any_moment_leaves_the_board_link_in_step(tmp_path: Path) -> None:
+    async with powered(tmp_path, "pass") as board:
+        await board.console.wait_for(">>> ", DEADLINE)
+        board.console.write("from machine import Pin\r\n")
+        for attempt in range(60):
+            board.console.clear()
+            board.console.write("exec('print(\"go\")\\nwhile 1: Pin(5, Pin.IN)()')\r\n")
+            await board.console.wait_for("^go", DEADLINE)
+            for level in range(attempt % 7):
+                board.pins.set_input(5, level & 1)
+            board.pins.set_input(5, 0)
+            board.console.write(b"\x03")
+            await board.console.wait_for("KeyboardInterrupt", DEADLINE)
+            board.console.write("print('level', Pin(5, Pin.IN)())\r\n")
+            await board.console.wait_for(r"^level 0", DEADLINE)
+
+
+async def test_ctrl_c_right_behind_a_command_is_not_lost(tmp_path: Path) -> None:
+    async with powered(tmp_path, "pass") as board:
+        await board.console.wait_for(">>> ", DEADLINE)
+        board.console.write("exec('while 1: pass')\r\n\x03")
+        await board.console.wait_for("KeyboardInterrupt", DEADLINE)
+
+
+async def test_ctrl_c_does_not_wait_for_a_program_that_takes_none(tmp_path: Path) -> None:
+    async with powered(tmp_path, "print('busy')\nwhile True:\n    pass") as board:
+        await board.console.wait_for("busy", DEADLINE)
+        board.console.write(b"\x03print('then')\r\n")
+        await board.console.wait_for("KeyboardInterrupt(.|\n)*^then", DEADLINE)
