@@ -1,0 +1,276 @@
+"""The air between Bumble controllers: who hears whom, and the links that live and die in it.
+
+A drop-in for Bumble's ``LocalLink``. It differs where that is not true to a radio:
+
+- data of a link goes by the addresses the link was made with, so a peripheral may use its public one;
+- stations have positions: RSSI follows the distance, and out of range nothing is heard;
+- a silent station (power cut) says no goodbye: its peers lose the link after the supervision timeout (0x08);
+- a connection request that nobody takes fails as on air (0x3E) and does not leave half a link.
+
+Links deliver by ``_carry``, advertisers by ``send_advertising_pdu``: the seams for loss and latency.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from bumble import core, hci, ll
+from bumble.link import LocalLink
+
+from hil.radio.path_loss import PathLoss, Position
+
+log = structlog.get_logger(__name__)
+
+MAX_HELD = 256  # PDUs a link keeps for retransmission while its peer is out of range; more ends the link
+SETUP_EVENTS = 6  # connection events without an answer before a new link is given up: Core Vol 6 Part B 4.5.2
+DEFAULT_TIMEOUT = 0.72  # seconds, for a request that names no supervision timeout
+
+TIMEOUT = int(hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+NOT_ESTABLISHED = int(hci.HCI_ErrorCode.CONNECTION_FAILED_TO_BE_ESTABLISHED_ERROR)
+
+Key = tuple[hci.Address, hci.Address]  # (own address, peer address)
+
+
+class Link:
+    """One connection: two controllers, and what waits while they cannot hear each other."""
+
+    def __init__(self, ends: dict[hci.Address, Any], timeout: float) -> None:
+        self.ends = ends
+        self.timeout = timeout
+        self.held: deque[Callable[[], None]] = deque()
+        self.expiry: asyncio.TimerHandle | None = None
+
+    def peer_of(self, address: hci.Address) -> hci.Address:
+        return next(other for other in self.ends if other != address)
+
+
+class Medium(LocalLink):  # type: ignore[misc]
+    """Joins controllers; ``place``, ``silence`` and ``link_rssi`` are for the bench."""
+
+    def __init__(self, path_loss: PathLoss | None = None) -> None:
+        super().__init__()
+        self.path_loss = path_loss or PathLoss()
+        self._positions: dict[Any, Position] = {}
+        self._links: dict[Key, Link] = {}
+        self._links_of: dict[Any, set[Link]] = {}
+        self._advertisers: set[Any] = set()
+        self._listeners: set[Any] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def place(self, controller: Any, position: Position | None) -> None:
+        """Put a station somewhere (None: near everything); links break and heal with the distance."""
+        if position is None:
+            self._positions.pop(controller, None)
+        else:
+            self._positions[controller] = position
+        for link in tuple(self._links_of.get(controller, ())):
+            self._assess(link)
+
+    def silence(self, controller: Any) -> None:
+        """Cut a station's power: it leaves at once, and each peer finds out by its supervision timeout."""
+        links = tuple(self._links_of.get(controller, ()))
+        self.remove_controller(controller)
+        for link in links:
+            self._assess(link)
+
+    def remove_controller(self, controller: Any) -> None:
+        self.controllers.discard(controller)
+        self._positions.pop(controller, None)
+        self.stopped_listening(controller)
+        advertiser = controller.le_legacy_advertiser
+        advertiser.stop()
+        self._advertisers.discard(advertiser)
+
+    def rssi(self, sender: Any, receiver: Any) -> int:
+        """dBm at which receiver hears sender."""
+        return self.path_loss.rssi(self._positions.get(sender), self._positions.get(receiver))
+
+    def link_rssi(self, controller: Any, peer_address: hci.Address) -> int | None:
+        """dBm of the link from controller to peer_address, None if there is none."""
+        for link in tuple(self._links_of.get(controller, ())):
+            for address, other in link.ends.items():
+                if address == peer_address and other is not controller:
+                    return self.rssi(other, controller)
+        return None
+
+    async def aclose(self) -> None:
+        """Stop every timer; controllers keep their state but hear nothing more."""
+        for link in set(self._links.values()):
+            if link.expiry is not None:
+                link.expiry.cancel()
+        for timer in self._timers:
+            timer.cancel()
+        for controller in list(self.controllers):
+            self.remove_controller(controller)
+        self._links.clear()
+        self._links_of.clear()
+        self._timers.clear()
+
+    def started_advertising(self, advertiser: Any) -> None:
+        """An idle advertiser costs nothing: its timer runs only while somebody listens."""
+        self._advertisers.add(advertiser)
+        if self._listeners:
+            advertiser.arm()
+
+    def stopped_advertising(self, advertiser: Any) -> None:
+        self._advertisers.discard(advertiser)
+
+    @property
+    def has_listeners(self) -> bool:
+        return bool(self._listeners)
+
+    def started_listening(self, controller: Any) -> None:
+        if controller in self._listeners or controller not in self.controllers:
+            return
+        self._listeners.add(controller)
+        if len(self._listeners) == 1:
+            for advertiser in self._advertisers:
+                advertiser.arm()
+
+    def stopped_listening(self, controller: Any) -> None:
+        self._listeners.discard(controller)
+        if not self._listeners:
+            for advertiser in self._advertisers:
+                advertiser.disarm()
+
+    def send_advertising_pdu(self, sender_controller: Any, packet: ll.AdvertisingPdu) -> None:
+        loop = asyncio.get_running_loop()
+        if isinstance(packet, ll.ConnectInd):
+            loop.call_soon(self._connect, sender_controller, packet)
+            return
+        for receiver in self.controllers:
+            if receiver is sender_controller:
+                continue
+            hear = getattr(receiver, "on_advertisement", None)  # a plain Bumble controller takes no RSSI
+            if hear is not None and receiver not in self._listeners:
+                continue
+            rssi = self.rssi(sender_controller, receiver)
+            if not self.path_loss.hears(rssi):
+                continue
+            if hear is None:
+                loop.call_soon(receiver.on_ll_advertising_pdu, packet)
+            else:
+                loop.call_soon(hear, packet, rssi)
+
+    def _connect(self, central: Any, packet: ll.ConnectInd) -> None:
+        """Offer a connection request to the advertiser; make the link if it takes it."""
+        for controller in list(self.controllers):
+            if controller is central or not self._audible(central, controller):
+                continue
+            before = controller.le_connections.get(packet.initiator_address)
+            controller.on_ll_advertising_pdu(packet)
+            if controller.le_connections.get(packet.initiator_address) is not before:
+                ends = {packet.initiator_address: central, packet.advertiser_address: controller}
+                self._join(Link(ends, packet.timeout / 100 or DEFAULT_TIMEOUT))
+                return
+        half = central.le_connections.get(packet.advertiser_address)
+        self._later(SETUP_EVENTS * packet.interval * 1.25e-3, self._not_taken, central, half)
+
+    def _not_taken(self, central: Any, half: Any) -> None:
+        if half is not None and central.le_connections.get(half.peer_address) is half:
+            central.on_le_disconnected(half, NOT_ESTABLISHED)
+
+    def _join(self, link: Link) -> None:
+        a, b = link.ends
+        self._links[a, b] = self._links[b, a] = link
+        for controller in link.ends.values():
+            self._links_of.setdefault(controller, set()).add(link)
+
+    def send_acl_data(
+        self,
+        sender_controller: Any,
+        destination_address: hci.Address,
+        transport: core.PhysicalTransport,
+        data: bytes,
+    ) -> None:
+        connection = sender_controller.le_connections.get(destination_address)
+        if transport != core.PhysicalTransport.LE or connection is None:
+            super().send_acl_data(sender_controller, destination_address, transport, data)
+            return
+        source = connection.self_address
+
+        def deliver() -> None:
+            link = self._links.get((destination_address, source))
+            if link is not None:
+                receiver = link.ends[destination_address]
+                self._carry(link, lambda: receiver.on_link_acl_data(source, transport, data))
+
+        asyncio.get_running_loop().call_soon(deliver)
+
+    def send_ll_control_pdu(
+        self, sender_address: hci.Address, receiver_address: hci.Address, packet: ll.ControlPdu
+    ) -> None:
+        asyncio.get_running_loop().call_soon(self._control, sender_address, receiver_address, packet)
+
+    def _control(self, sender: hci.Address, receiver: hci.Address, packet: ll.ControlPdu) -> None:
+        link = self._links.get((receiver, sender))
+        if link is None:
+            return  # both ends let go at the same time
+        controller = link.ends[receiver]
+
+        def deliver() -> None:
+            if isinstance(packet, ll.TerminateInd):
+                self._forget(link)
+            elif isinstance(packet, ll.ConnectionUpdateInd):
+                link.timeout = packet.timeout / 100
+            if sender in controller.le_connections:
+                controller.on_ll_control_pdu(sender, packet)
+
+        self._carry(link, deliver)
+
+    def _carry(self, link: Link, deliver: Callable[[], None]) -> None:
+        """Hand a PDU over, or keep it for retransmission while the ends do not hear each other."""
+        if link.expiry is None:
+            deliver()
+        elif len(link.held) < MAX_HELD:
+            link.held.append(deliver)
+        else:
+            self._expire(link)
+
+    def _audible(self, a: Any, b: Any) -> bool:
+        return self.path_loss.hears(self.rssi(a, b))
+
+    def _assess(self, link: Link) -> None:
+        """Start the supervision timer of a link that has gone quiet, or let a healed one go on."""
+        a, b = link.ends.values()
+        alive = a in self.controllers and b in self.controllers and self._audible(a, b)
+        if not alive and link.expiry is None:
+            link.expiry = asyncio.get_running_loop().call_later(link.timeout, self._expire, link)
+        elif alive and link.expiry is not None:
+            link.expiry.cancel()
+            link.expiry = None
+            while link.held and link.expiry is None:
+                link.held.popleft()()
+
+    def _expire(self, link: Link) -> None:
+        self._forget(link)
+        for address, controller in link.ends.items():
+            connection = controller.le_connections.get(link.peer_of(address))
+            if connection is not None and controller in self.controllers:
+                log.debug("link_timed_out", controller=controller.name, peer=str(connection.peer_address))
+                controller.on_le_disconnected(connection, TIMEOUT)
+
+    def _forget(self, link: Link) -> None:
+        if link.expiry is not None:
+            link.expiry.cancel()
+            link.expiry = None
+        link.held.clear()
+        a, b = link.ends
+        for key in ((a, b), (b, a)):
+            if self._links.get(key) is link:
+                del self._links[key]
+        for controller in link.ends.values():
+            links = self._links_of.get(controller, set())
+            links.discard(link)
+            if not links:
+                self._links_of.pop(controller, None)
+
+    def _later(self, delay: float, call: Callable[..., None], *args: Any) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            call(*args)
+
+        timer = asyncio.get_running_loop().call_later(delay, run)
+        self._timers.add(timer)

@@ -1,0 +1,61 @@
+"""Channel BLE of a board: answers the VM's bluetooth module by a stack that lives while BLE is active."""
+
+import errno
+
+from hil.radio import ble_ops as ops
+from hil.radio.ble_stack import BleStack, Interrupt
+from hil.radio.medium import Medium
+from hil.radio.path_loss import Position
+from hil.vm.link import Answer
+
+
+class Peripheral:
+    """A ``hil.vm.link.Channel``. ``interrupt(op, payload)`` is ``Link.interrupt`` of channel BLE."""
+
+    def __init__(
+        self,
+        medium: Medium,
+        name: str,
+        interrupt: Interrupt,
+        mac: bytes,
+        position: Position | None = None,
+    ) -> None:
+        """``mac``: the Bluetooth address, 6 bytes big endian as printed on the board."""
+        self.medium = medium
+        self.name = name
+        self.position = position
+        self._interrupt = interrupt
+        self._mac = mac
+        self._stack: BleStack | None = None
+
+    def handle(self, op: int, payload: bytes) -> Answer:
+        """Answer the VM (see hil.radio.ble_ops); raises OSError with the errno of the ESP32 port."""
+        if op == ops.ACTIVE:
+            return self._activate(bool(payload[0]))
+        if self._stack is None:
+            raise OSError(errno.ENODEV, "BLE is not active")
+        return self._stack.handle(op, payload)
+
+    def vm_lost(self) -> None:
+        """Reset or power cut: the radio falls silent in mid-word."""
+        if self._stack is not None:
+            self._stack.cut()
+            self._stack = None
+
+    def place(self, position: Position | None) -> None:
+        self.position = position
+        if self._stack is not None:
+            self.medium.place(self._stack.station.controller, position)
+
+    async def _activate(self, on: bool) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.stop()
+        if on:
+            stack = BleStack(self.medium, self.name, self._interrupt, self._mac, self.position)
+            try:
+                await stack.station.on()
+            except BaseException:
+                stack.cut()  # the VM was lost meanwhile: nothing of the stack may stay on the air
+                raise
+            self._stack = stack
