@@ -1,0 +1,76 @@
+"""Wall time on the board: an interval that grows with drift, a floor on flash, and ticks that do not wrap."""
+
+import time
+
+from micropython import const
+
+from protocol.clock import IntervalClock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Tuple
+
+    from device.config_store import NumberFile
+    from protocol.clock import Interval
+
+_DRIFT_PPM = const(100)  # a 40 MHz crystal is within 10; leave room for heat
+_FLOOR_STEP_S = const(3600)  # one flash write per hour
+UNKNOWN_U = 0xFFFF
+_EPOCH_2000 = const(946_684_800)  # unix time of the epoch of MicroPython's bare-metal ports
+
+
+class Clock:
+    """`uptime_ms` must be asked at least every six days, for ticks wrap; the watchdog sees to it."""
+
+    def __init__(self, floor: "NumberFile") -> None:
+        self._floor = floor
+        self._clock = IntervalClock(_DRIFT_PPM)
+        self._ticks = time.ticks_ms()  # type: ignore[attr-defined]
+        self._uptime = 0
+
+    @property
+    def floor(self) -> int:
+        """Unix seconds that have passed for certain."""
+        return self._floor.value
+
+    def uptime_ms(self) -> int:
+        """Milliseconds since boot, never wrapping."""
+        now = time.ticks_ms()  # type: ignore[attr-defined]
+        self._uptime += time.ticks_diff(now, self._ticks)  # type: ignore[attr-defined]
+        self._ticks = now
+        return self._uptime
+
+    def now(self) -> "Optional[Interval]":
+        """Unix seconds as an interval, or None while no time has been had since boot."""
+        return self._clock.now(self.uptime_ms())
+
+    def set(self, t_ms: int, u_ms: int) -> None:
+        """Fresh time from the cloud, as unix milliseconds now; the first one of the hour moves the floor on
+        flash.
+        """
+        self._clock.set(t_ms, u_ms, self.uptime_ms())
+        self.keep_floor()
+
+    def keep_floor(self) -> None:
+        """Move the floor on flash if it is an hour behind what has passed for certain."""
+        now = self.now()
+        if now is not None and now.t - now.u >= self._floor.value + _FLOOR_STEP_S:
+            self._floor.save(now.t - now.u)
+
+    def stamp(self) -> "Tuple[int, int]":
+        """Time and uncertainty for a record; the floor and UNKNOWN_U while the time is not known."""
+        now = self.now()
+        if now is None:
+            return self._floor.value, UNKNOWN_U
+        return now.t, min(UNKNOWN_U - 1, now.u)
+
+
+def set_rtc_to(unix_s: int) -> None:
+    """Put the hardware clock at the floor: Mbed TLS compares certificate dates with it, and nothing else
+    reads it.
+    """
+    from machine import RTC
+
+    epoch = _EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0
+    year, month, day, hour, minute, second, weekday = time.gmtime(max(0, unix_s - epoch))[:7]
+    RTC().datetime((year, month, day, weekday, hour, minute, second, 0))

@@ -1,0 +1,196 @@
+"""MQTT 3.1.1 session: a thin transport over the sans-IO codec of `protocol.mqtt`. QoS 1 both ways, clean
+session.
+
+Every wait on the broker has a deadline. Messages in flight are bounded; those that must arrive are sent
+again, marked DUP, in the next connection. A session ends with OSError, ProtocolError or PinMismatch; the
+caller connects again.
+"""
+
+import asyncio
+import time
+
+from micropython import const
+
+from device.tls_socket import PinMismatch, TlsSocket
+from protocol import mqtt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Tuple
+
+    from device.tls_socket import PinnedContext
+
+_CONNECT_MS = const(8_000)  # TCP and TLS; the TLS handshake of an ESP32 takes about 1.5 s
+_ANSWER_MS = const(10_000)  # CONNACK, SUBACK, PUBACK, PINGRESP; and how long one write may be stuck
+_MONITOR_MS = const(5_000)
+_KEEP_ALIVE_S = const(30)
+_PING_AFTER_MS = const(20_000)
+_MAX_IN_FLIGHT = const(4)
+_MAX_PACKET = const(8192 + 256)  # a sealed envelope of the largest size, and its topic
+_READ_BUFFER = const(512)
+
+
+class Overdue(OSError):
+    """The broker did not answer in time."""
+
+
+class MqttClient:
+    """One client id at one broker. `received(topic, payload)` is called in the reading task and must not
+    wait.
+    """
+
+    def __init__(self, client_id: str, received: "Callable[[str, bytes], None]") -> None:
+        self._client_id = client_id
+        self._received = received
+        self._socket = TlsSocket()
+        self._decoder = mqtt.Decoder(_MAX_PACKET)
+        self._buffer = bytearray(_READ_BUFFER)
+        self._write_lock = asyncio.Lock()
+        self._packet_id = 0
+        self._in_flight: "Dict[int, Tuple[int, bytes, bool]]" = {}  # id: (sent at, packet, send again)
+        self._room = asyncio.Event()
+        self._last_sent = 0
+        self._write_began = 0  # ticks, 0 while nothing is being written
+        self._ping_sent = 0  # ticks, 0 while no answer is due
+        self._overdue = ""
+        self.connected = False
+
+    async def connect(
+        self, host: str, port: int, context: "PinnedContext", server_name: str, topics: "List[str]"
+    ) -> None:
+        """Connect, authenticate, subscribe, and send again what the last connection left unacknowledged."""
+        self._decoder = mqtt.Decoder(_MAX_PACKET)
+        self._ping_sent = self._write_began = 0
+        self._overdue = ""
+        self._write_lock = asyncio.Lock()  # the one before may be held by a task that was cancelled
+        try:
+            await _within(_CONNECT_MS, self._open(host, port, context, server_name))
+            await _within(_ANSWER_MS, self._until(mqtt.CONNACK))
+            await self._send(mqtt.encode_subscribe(self._next_id(), topics))
+            await _within(_ANSWER_MS, self._until(mqtt.SUBACK))
+        except (OSError, ValueError) as e:
+            # Mbed TLS tells of a bad certificate by ValueError, and of our refusal by a number.
+            if context.refused:
+                raise PinMismatch(context.refused)
+            raise OSError(str(e))
+        self.connected = True
+        await self._send_again()
+
+    async def run(self) -> None:
+        """Receive until the connection ends. The caller then cancels its publishers and calls `close`."""
+        monitor = asyncio.create_task(self._monitor(asyncio.current_task()))
+        try:
+            while True:
+                await self._receive()
+        except asyncio.CancelledError:
+            if self._overdue:
+                raise Overdue(self._overdue)
+            raise
+        finally:
+            self.connected = False
+            monitor.cancel()
+
+    async def publish(self, topic: str, payload: bytes, again: bool = False) -> None:
+        """Send at QoS 1 as soon as there is room in flight. `again`: also in the next connection, if need
+        be.
+        """
+        while len(self._in_flight) >= _MAX_IN_FLIGHT:
+            self._room.clear()
+            await self._room.wait()
+        packet_id = self._next_id()
+        packet = mqtt.encode_publish(topic, payload, 1, packet_id)
+        self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
+        await self._send(packet)
+
+    def close(self) -> None:
+        """Close the connection; what must arrive stays in flight."""
+        self.connected = False
+        self._socket.close()
+        for packet_id in list(self._in_flight):
+            if not self._in_flight[packet_id][2]:
+                del self._in_flight[packet_id]
+
+    async def _open(self, host: str, port: int, context: "PinnedContext", server_name: str) -> None:
+        await self._socket.connect(host, port, context, server_name)
+        await self._send(mqtt.encode_connect(self._client_id, _KEEP_ALIVE_S))
+
+    async def _until(self, kind: int) -> None:
+        """Receive until a packet of `kind` came; the answers before the session runs."""
+        while kind not in await self._receive():
+            pass
+
+    async def _receive(self) -> "List[int]":
+        """Read once and act on every packet that is whole; return their kinds."""
+        count = await self._socket.readinto(self._buffer)
+        packets = self._decoder.feed(memoryview(self._buffer)[:count])
+        for packet in packets:
+            await self._act(packet)
+        return [packet.kind for packet in packets]
+
+    async def _act(self, packet: "mqtt.Packet") -> None:
+        if packet.kind == mqtt.PUBLISH:
+            self._received(packet.topic, packet.payload)
+            if packet.qos == 1:
+                await self._send(mqtt.encode_puback(packet.packet_id))
+        elif packet.kind == mqtt.PUBACK:
+            self._in_flight.pop(packet.packet_id, None)
+            self._room.set()
+        elif packet.kind == mqtt.PINGRESP:
+            self._ping_sent = 0
+        elif packet.kind == mqtt.CONNACK:
+            if packet.return_code:
+                raise OSError("connack " + str(packet.return_code))
+        elif packet.kind == mqtt.SUBACK:
+            if 0x80 in packet.return_codes:
+                raise OSError("suback")
+
+    async def _send(self, packet: bytes) -> None:
+        async with self._write_lock:
+            self._last_sent = self._write_began = time.ticks_ms() | 1
+            await self._socket.write(packet)
+            self._write_began = 0
+
+    async def _send_again(self) -> None:
+        for packet_id in sorted(self._in_flight):
+            _, packet, again = self._in_flight[packet_id]
+            packet = bytes((packet[0] | mqtt.DUP,)) + packet[1:]
+            self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
+            await self._send(packet)
+
+    async def _monitor(self, reader: "Any") -> None:
+        """Ping when idle; cancel the reading task when an answer is overdue."""
+        while not self._overdue:
+            await asyncio.sleep_ms(_MONITOR_MS)
+            now = time.ticks_ms()
+            self._overdue = self._late(now)
+            idle = time.ticks_diff(now, self._last_sent) > _PING_AFTER_MS
+            if idle and not self._overdue and not self._ping_sent:
+                self._ping_sent = now | 1
+                try:
+                    await _within(_ANSWER_MS, self._send(mqtt.encode_ping()))
+                except OSError as e:
+                    self._overdue = "ping " + str(e)
+        reader.cancel()
+
+    def _late(self, now: int) -> str:
+        """What the broker owes us for too long, or nothing."""
+        if self._write_began and time.ticks_diff(now, self._write_began) > _ANSWER_MS:
+            return "write"
+        if self._ping_sent and time.ticks_diff(now, self._ping_sent) > _ANSWER_MS:
+            return "pingresp"
+        for sent, _, _ in self._in_flight.values():
+            if time.ticks_diff(now, sent) > _ANSWER_MS:
+                return "puback"
+        return ""
+
+    def _next_id(self) -> int:
+        self._packet_id = self._packet_id % 0xFFFF + 1
+        return self._packet_id
+
+
+async def _within(deadline_ms: int, work: "Any") -> "Any":
+    """Wait for `work` until the deadline; Overdue is an OSError, asyncio.TimeoutError is not everywhere."""
+    try:
+        return await asyncio.wait_for_ms(work, deadline_ms)
+    except asyncio.TimeoutError:
+        raise Overdue("deadline")

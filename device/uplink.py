@@ -1,0 +1,289 @@
+"""The session with the site broker: state, time, journal, commands, configuration, counters.
+
+Nothing here decides. A command goes through the gate and the authority, which energises the relay before
+anything is written or sent. What the broker sends and we refuse is counted by reason, and never ends the
+session.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import time
+
+from micropython import const
+
+from device import door_table
+from device.backoff import Backoff
+from device.mqtt_client import MqttClient
+from device.tls_socket import PinMismatch, PinnedContext
+from protocol import journal, messages, topics
+from protocol.access import STATUS_GRANTED, STATUS_NAMES
+from protocol.clock import build_time_request
+from protocol.command import build_result
+from protocol.envelope import LABEL_COMMAND, LABEL_RESULT, LABEL_TIME, open_sealed, seal
+from protocol.errors import Expired, Malformed, ProtocolError, Replayed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List
+
+    from device.parts import Parts
+    from device.wifi import Wifi
+    from protocol.command import Command
+
+_FIRMWARE = const("0.1.0")
+_ACK_MS = const(10_000)  # a batch that is not acknowledged by then is sent again
+_TIME_AGAIN_MS = const(10_000)
+_TIME_EVERY_MS = const(3_600_000)
+_MAX_ROUND_TRIP_MS = const(10_000)  # a time that took longer says too little
+_LOG_EVERY_MS = const(15_000)
+_TICK_MS = const(5_000)
+_MAX_RESULTS = const(8)
+_FIRST_RETRY_MS = const(250)
+_MAX_RETRY_MS = const(15_000)
+
+
+class Uplink:
+    """This board's side of the wire."""
+
+    def __init__(self, parts: "Parts", wifi: "Wifi", context: PinnedContext) -> None:
+        self._parts = parts
+        self._wifi = wifi
+        self._context = context
+        self._dev = parts.identity.device_id
+        self._client = MqttClient(self._dev, self.received)
+        self._work = asyncio.Event()
+        self._backoff = Backoff(_FIRST_RETRY_MS, _MAX_RETRY_MS)
+        self._results: "List[bytes]" = []
+        self._state_due = True
+        self._batch_end = 0  # last sequence of the batch under way
+        self._batch_ms = 0
+        self._nonce = ""
+        self._asked_ms = 0
+        self._time_due = True
+        self._logged = 0
+        self._logged_ms = 0
+        self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
+        self._handlers = {
+            "command": self._command,
+            "ack": self._ack,
+            "time": self._time,
+            "config": self._config,
+        }
+
+    def news(self) -> None:
+        """There are new records, or the door's state changed."""
+        self._work.set()
+
+    def door_changed(self) -> None:
+        """The door's state changed."""
+        self._state_due = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """Connect, serve, and again, for ever."""
+        counters = self._parts.counters
+        while True:
+            try:
+                await self._wifi.join()
+                await self._serve()
+            except PinMismatch:
+                counters.up("uplink_pin")
+            except ProtocolError as e:
+                counters.up("uplink_" + e.reason)
+            except OSError as e:
+                counters.up("uplink_lost")
+                print("latchwork: uplink:", e)
+            await asyncio.sleep_ms(self._backoff.next_ms())
+
+    async def _serve(self) -> None:
+        """One session, from connect to its end, which is always an exception."""
+        broker = self._parts.identity.broker
+        tasks: "List[Any]" = []
+        try:
+            await self._client.connect(
+                broker["host"], broker["port"], self._context, broker["server_name"], [self._prefix + "#"]
+            )
+            self._backoff.reset()
+            self._parts.counters.up("uplink_connected")
+            self._state_due = self._time_due = True
+            self._batch_end = 0
+            self._work.set()
+            tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._tick())]
+            await self._client.run()
+        finally:
+            # First the writers, for a socket must not be closed under a task that waits for it.
+            for task in tasks:
+                task.cancel()
+            self._client.close()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep_ms(_TICK_MS)
+            if time.ticks_diff(time.ticks_ms(), self._asked_ms) > _TIME_EVERY_MS:
+                self._time_due = True
+            self._work.set()
+
+    async def _send(self) -> None:
+        """Send what is due, the most urgent first; wait for more."""
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                await self._send_results()
+                await self._send_time_request()
+                await self._send_state()
+                await self._send_events()
+                await self._send_log()
+        except OSError:
+            # The reading task sees the same end of the connection, and tells why.
+            self._parts.counters.up("uplink_write")
+
+    async def _send_results(self) -> None:
+        while self._results:
+            await self._publish("result", self._results.pop(0), again=True)
+
+    async def _send_state(self) -> None:
+        if not self._state_due:
+            return
+        self._state_due = False
+        await self._publish("state", json.dumps(self._state()).encode())
+
+    def _state(self) -> "Dict[str, Any]":
+        parts = self._parts
+        now = parts.clock.now()
+        return {
+            "boot": parts.identity.boot,
+            "jseq": parts.recorder.store.committed,
+            "cfg": parts.config.current.version,
+            "rev": parts.config.current.revocation,
+            "fw": _FIRMWARE,
+            "door": door_table.STATE_NAMES[parts.door.state],
+            "clk": [now.t, now.u] if now is not None else None,
+        }
+
+    async def _send_time_request(self) -> None:
+        now = time.ticks_ms()
+        if self._nonce and time.ticks_diff(now, self._asked_ms) > _TIME_AGAIN_MS:
+            self._time_due = True
+        if not self._time_due:
+            return
+        self._time_due = False
+        nonce = os.urandom(16)
+        self._nonce = nonce.hex()
+        self._asked_ms = now
+        await self._publish("time", json.dumps(build_time_request(nonce)).encode())
+
+    async def _send_events(self) -> None:
+        """One batch under way at a time, so that the order is the journal's."""
+        store = self._parts.recorder.store
+        now = time.ticks_ms()
+        if self._batch_end > store.acked and time.ticks_diff(now, self._batch_ms) < _ACK_MS:
+            return
+        first, records = store.read(store.acked, messages.MAX_RECORDS)
+        if not records:
+            return
+        self._batch_end = first + len(records) - 1
+        self._batch_ms = now
+        await self._publish("events", messages.build_events(records))
+
+    async def _send_log(self) -> None:
+        counters = self._parts.counters
+        now = time.ticks_ms()
+        if counters.version == self._logged or time.ticks_diff(now, self._logged_ms) < _LOG_EVERY_MS:
+            return
+        self._logged = counters.version
+        self._logged_ms = now
+        gc.collect()  # so that the number is what is needed, not what happens to lie about
+        report = {
+            "counters": counters.snapshot(),
+            "up": self._parts.clock.uptime_ms() // 1000,
+            "heap": [gc.mem_alloc(), gc.mem_free()],
+        }
+        await self._publish("log", json.dumps(report).encode())
+
+    async def _publish(self, leaf: str, payload: bytes, again: bool = False) -> None:
+        await self._client.publish(topics.up(self._dev, leaf), payload, again)
+
+    def received(self, topic: str, payload: bytes) -> None:
+        """A message from the broker, on any topic: act on it, or count why not."""
+        leaf = topic[len(self._prefix) :] if topic.startswith(self._prefix) else ""
+        handler = self._handlers.get(leaf)
+        try:
+            if handler is None:
+                raise Malformed("topic")
+            handler(payload)
+        except ProtocolError as e:
+            self._parts.counters.up("down_" + (leaf if handler else "unknown") + "_" + e.reason)
+        except MemoryError as e:
+            import sys
+
+            sys.print_exception(e)
+            self._parts.counters.up("down_" + leaf + "_memory")
+        except OSError:
+            self._parts.counters.up("down_" + leaf + "_flash")
+
+    def _command(self, raw: bytes) -> None:
+        parts = self._parts
+        payload = open_sealed(parts.identity.command_key, LABEL_COMMAND, raw)
+        try:
+            command = parts.gate.admit(payload, parts.clock.now())
+        except ProtocolError:
+            # The seal fits, so it was the cloud's once: somebody holds commands back or repeats them.
+            parts.authority.command_refused()
+            raise
+        status, sequence = parts.authority.command(command)
+        self._answer(command, status == STATUS_GRANTED, STATUS_NAMES[status], sequence)
+
+    def _answer(self, command: "Command", ok: bool, status: str, sequence: int) -> None:
+        """Queue the sealed result. The oldest goes first when the broker takes none: its attempt has timed
+        out.
+        """
+        parts = self._parts
+        now = parts.clock.now()
+        t = now.t if now is not None else 0
+        result = build_result(command.id, self._dev, command.seq, ok, status, t, sequence)
+        if len(self._results) >= _MAX_RESULTS:
+            self._results.pop(0)
+            parts.counters.up("result_dropped")
+        self._results.append(seal(parts.identity.command_key, LABEL_RESULT, result).encode())
+        self._work.set()
+
+    def _ack(self, raw: bytes) -> None:
+        store = self._parts.recorder.store
+        store.acknowledge(messages.parse_ack(raw)["seq"])
+        self._work.set()
+
+    def _time(self, raw: bytes) -> None:
+        parts = self._parts
+        payload = open_sealed(parts.identity.time_key, LABEL_TIME, raw)
+        round_trip = time.ticks_diff(time.ticks_ms(), self._asked_ms)
+        if payload.get("dev") != self._dev or not self._nonce or payload.get("n") != self._nonce:
+            raise Replayed("time_nonce")
+        t_ms = payload.get("t")
+        if not isinstance(t_ms, int) or t_ms < 0:
+            raise Malformed("time")
+        self._nonce = ""
+        if round_trip > _MAX_ROUND_TRIP_MS:
+            self._time_due = True
+            raise Expired("round_trip")
+        if t_ms // 1000 < parts.clock.floor:
+            raise Expired("below_floor")
+        first = parts.clock.now() is None
+        parts.clock.set(t_ms + round_trip // 2, round_trip // 2 + 1)
+        if first:
+            parts.recorder.record(journal.EVENT_TIME_SET)
+            self._state_due = True
+        self._work.set()
+
+    def _config(self, raw: bytes) -> None:
+        parts = self._parts
+        try:
+            if parts.config.accept(raw):
+                parts.config_changed()
+        except Replayed:
+            parts.authority.config_refused()
+            raise
+        self._state_due = True
+        self._work.set()

@@ -1,0 +1,228 @@
+"""A site for one board: a real broker with a real admission, and a test's client that is gateway and cloud.
+
+It holds K_dev, so it can seal what the cloud seals and check what the device seals.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from protocol import journal, keys
+from protocol.command import build_command
+from protocol.credential import Token, mint
+from protocol.envelope import LABEL_COMMAND, LABEL_CONFIG, LABEL_RESULT, LABEL_TIME, open_sealed, seal
+from protocol.host.admission import Admission, Refusal
+from protocol.host.broker import BrokerFiles, NatsBroker
+from protocol.host.nats_claims import Permissions, new_issuer
+from tests.protocol.host.fleet import Fleet, Identity
+
+DEADLINE = 20.0
+DEVICE, DOOR, SITE = "dev_" + "d0" * 8, "door_" + "a1" * 8, "site_" + "b2" * 8
+DOOR_BYTES = bytes.fromhex("a1" * 8)
+NODELAY = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+
+
+def der(identity: Identity) -> tuple[bytes, bytes]:
+    """Certificate and PKCS 8 key as provisioning carries them."""
+    certificate = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
+    key = serialization.load_pem_private_key(identity.key.read_bytes(), None)
+    return certificate.public_bytes(serialization.Encoding.DER), key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+class Site:
+    """`serving()` runs the broker; `peer` is connected meanwhile. Times are the host's."""
+
+    def __init__(self, directory: Path) -> None:
+        self.fleet = Fleet(directory / "fleet")
+        self.server = self.fleet.issue("broker", server=True)
+        self.device = self.fleet.issue(DEVICE)
+        self.gateway = self.fleet.issue("gateway")
+        self.k_dev = os.urandom(32)
+        self.answers_time = True
+        self.time_offset_ms = 0
+        self.messages: dict[str, asyncio.Queue[bytes]] = {}
+        self.sequence = 0
+        self.boot = 0
+        self.refused: list[str] = []
+        seed, issuer = new_issuer()
+        files = BrokerFiles(self.server.certificate, self.server.key, self.fleet.ca)
+        self.broker = NatsBroker(directory / "broker", server_name="site", auth_issuer=issuer, files=files)
+        self.admission = Admission(
+            lambda: self.broker.nats_url,
+            self.broker.auth_user,
+            self.broker.auth_password,
+            seed,
+            self._decide,
+            system_user=self.broker.system_user,
+            system_password=self.broker.system_password,
+            account=self.broker.account,
+            on_refused=lambda reason, who, pin: self.refused.append(reason),
+        )
+
+    def _decide(self, certificate: x509.Certificate, pin: str, client_id: str) -> Permissions | Refusal:
+        if client_id == "gateway":
+            return Permissions(("d/+/down/#",), ("d/+/up/#",))
+        if (client_id, pin) != (DEVICE, self.device.pin):
+            return Refusal("wrong_pin")
+        return Permissions((f"d/{DEVICE}/up/#",), (f"d/{DEVICE}/down/#",))
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator["Site"]:
+        await self.broker.start()
+        admission = asyncio.create_task(self.admission.run())
+        try:
+            await asyncio.wait_for(self.admission.ready.wait(), DEADLINE)
+            async with self._connected():
+                yield self
+        finally:
+            admission.cancel()
+            await asyncio.wait([admission])
+            await self.broker.stop()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        self._client = aiomqtt.Client(
+            "localhost",
+            self.broker.mqtt_port,
+            identifier="gateway",
+            tls_context=self.fleet.context(self.gateway),
+            socket_options=NODELAY,
+        )
+        async with self._client:
+            await self._client.subscribe("d/+/up/#", qos=1)
+            reader = asyncio.create_task(self._read())
+            try:
+                yield
+            finally:
+                reader.cancel()
+                await asyncio.wait([reader])
+
+    async def _read(self) -> None:
+        with contextlib.suppress(aiomqtt.MqttError):
+            async for message in self._client.messages:
+                leaf = str(message.topic).split("/")[-1]
+                payload = bytes(message.payload)  # type: ignore[arg-type]
+                if leaf == "time" and self.answers_time:
+                    await self.answer_time(json.loads(payload)["n"])
+                self.queue(leaf).put_nowait(payload)
+
+    def queue(self, leaf: str) -> asyncio.Queue[bytes]:
+        return self.messages.setdefault(leaf, asyncio.Queue())
+
+    async def next(self, leaf: str) -> Any:
+        """The next message of the device on `up/<leaf>`."""
+        return json.loads(await asyncio.wait_for(self.queue(leaf).get(), DEADLINE))
+
+    async def down(self, leaf: str, message: object) -> None:
+        payload = message if isinstance(message, bytes | str) else json.dumps(message)
+        await self._client.publish(f"d/{DEVICE}/down/{leaf}", payload, qos=1)
+
+    async def answer_time(self, nonce: str) -> None:
+        now = int(time.time() * 1000) + self.time_offset_ms
+        payload = {"dev": DEVICE, "n": nonce, "t": now}
+        await self.down("time", seal(keys.time_key(self.k_dev), LABEL_TIME, payload))
+
+    async def synchronised(self) -> dict[str, Any]:
+        """Wait until the device is connected and knows the time; returns its state."""
+        while True:
+            state = await self.next("state")
+            if state["clk"] is not None:
+                self.boot = state["boot"]
+                return dict(state)
+
+    def command(self, *, expires_in: float = 10, boot: int | None = None, seq: int | None = None) -> str:
+        """A sealed unlock."""
+        if seq is None:
+            self.sequence += 1
+            seq = self.sequence
+        payload = build_command(
+            "act_" + f"{seq:016x}",
+            DEVICE,
+            self.boot if boot is None else boot,
+            seq,
+            int(time.time() + expires_in),
+            "unlock",
+            {},
+        )
+        return seal(keys.command_key(self.k_dev), LABEL_COMMAND, payload)
+
+    async def result(self) -> dict[str, Any]:
+        raw = await asyncio.wait_for(self.queue("result").get(), DEADLINE)
+        return open_sealed(keys.command_key(self.k_dev), LABEL_RESULT, raw)
+
+    def config(self, version: int = 1, **changes: Any) -> str:
+        payload: dict[str, Any] = {
+            "dev": DEVICE,
+            "ver": version,
+            "rev": {"seq": version, "creds": [], "gens": {}},
+            "schedules": {},
+            "tz": 0,
+            "policy": {"max_u_s": 60, "open_s": 0.5, "held_s": 30},
+        }
+        return seal(keys.config_key(self.k_dev), LABEL_CONFIG, {**payload, **changes})
+
+    async def events(self, kind: int, *, acknowledge: bool = True) -> journal.Record:
+        """The next record of that type; the records before it are dropped."""
+        while True:
+            records = [
+                journal.decode_record(base64.b64decode(raw)) for raw in (await self.next("events"))["r"]
+            ]
+            if acknowledge:
+                await self.down("ack", {"seq": records[-1].seq})
+            for record in records:
+                if record.type == kind:
+                    return record
+
+    def key_for_phone(self, **fields: Any) -> dict[str, Any]:
+        """An entry of a phone's bundle."""
+        token = Token(1, fields.pop("credential_id", b"anna0001"), **fields).encode()
+        epoch = keys.epoch_key(keys.credential_root(self.k_dev), 1)
+        return {
+            "door_id": DOOR,
+            "name": "Lab",
+            "token": token.hex(),
+            "key": mint(epoch, token).hex(),
+            "caveats": [],
+        }
+
+    def bundle(self, **changes: Any) -> dict[str, Any]:
+        """What the cloud gives the station for this device."""
+        certificate, private_key = der(self.device)
+        ca = x509.load_pem_x509_certificate(self.fleet.ca.read_bytes())
+        bundle: dict[str, Any] = {
+            "device_id": DEVICE,
+            "door_id": DOOR,
+            "site_id": SITE,
+            "k_dev": _base64(self.k_dev),
+            "certificate": _base64(certificate),
+            "private_key": _base64(private_key),
+            "ca": _base64(ca.public_bytes(serialization.Encoding.DER)),
+            "broker": {
+                "host": "127.0.0.1",
+                "port": self.broker.mqtt_port,
+                "server_name": "localhost",
+                "pins": [self.server.pin, "0" * 64],
+            },
+            "wifi": {"ssid": "site", "key": "correct horse"},
+            "epoch": 1,
+            "config": self.config(),
+            "time": int(time.time() * 1000),
+        }
+        return {**bundle, **changes}
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
