@@ -1,0 +1,81 @@
+"""Which devices belong to this site, and with which keys: the cloud's list, kept over restarts."""
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+ACTIVE = "active"
+
+
+@dataclass(frozen=True)
+class Device:
+    """One entry. `pins` are SPKI SHA-256 in lower hex; a device that is not active is refused."""
+
+    id: str
+    pins: frozenset[str]
+    status: str
+
+    @property
+    def active(self) -> bool:
+        return self.status == ACTIVE
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of the whole list, as it is written."""
+
+    version: int
+    devices: str
+
+
+class Registry:
+    """The whole list in memory, for the admission and the hot path; a copy in SQLite, for the next start."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.version = 0
+        self._devices: dict[str, Device] = {}
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute("CREATE TABLE IF NOT EXISTS registry(version INTEGER NOT NULL, devices TEXT NOT NULL)")
+            row = db.execute("SELECT version, devices FROM registry").fetchone()
+        if row:
+            self.version = row[0]
+            self._devices = {d["id"]: _device(d) for d in json.loads(row[1])}
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def get(self, device_id: str) -> Device | None:
+        return self._devices.get(device_id)
+
+    def is_active(self, device_id: str) -> bool:
+        device = self._devices.get(device_id)
+        return device is not None and device.active
+
+    def replace(self, version: int, devices: list[dict[str, object]]) -> bool:
+        """Take a newer list, in memory, at once. False, and no change, for one that is older than ours."""
+        if version < self.version:
+            return False
+        self.version = version
+        self._devices = {str(d["id"]): _device(d) for d in devices}
+        return True
+
+    def snapshot(self) -> Snapshot:
+        """What `save` writes: taken in the loop, written by a thread."""
+        devices = [{"id": d.id, "pins": sorted(d.pins), "status": d.status} for d in self._devices.values()]
+        return Snapshot(self.version, json.dumps(devices))
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write the list for the next start. Blocks; raises sqlite3.Error."""
+        with contextlib.closing(sqlite3.connect(self._path, timeout=5.0)) as db, db:
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("DELETE FROM registry")
+            db.execute("INSERT INTO registry VALUES(?, ?)", (snapshot.version, snapshot.devices))
+
+
+def _device(entry: dict[str, object]) -> Device:
+    pins = entry["pins"]
+    assert isinstance(pins, list)
+    return Device(str(entry["id"]), frozenset(map(str, pins)), str(entry["status"]))

@@ -1,0 +1,97 @@
+"""The site's broker under supervision: started again whenever it ends, and its admission with it."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from gateway import metrics
+from gateway.broker_log import BrokerLog
+from gateway.doorman import Doorman
+from gateway.settings import Folder, Settings
+from protocol.host.admission import Admission, OnRefused
+from protocol.host.broker import BrokerError, BrokerFiles, NatsBroker
+from protocol.host.nats_claims import new_issuer
+
+BACK_OFF_S = (0.05, 10.0)
+# It ran for so long: what ended it is not how it was started.
+STEADY_S = 30.0
+# Envelopes and batches of records: nothing that a device sends or gets is larger.
+MAX_PAYLOAD = 64 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+class SiteBroker:
+    """Broker and admission of a site; `on_end(status)` and `on_start()` tell of every end and restart."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        settings: Settings,
+        doorman: Doorman,
+        on_refused: OnRefused,
+        on_violation: Callable[[str, str], None],
+        on_end: Callable[[int], None],
+        on_start: Callable[[], None],
+    ) -> None:
+        self._on_end = on_end
+        self._on_start = on_start
+        seed, issuer = new_issuer()
+        self.broker = broker = NatsBroker(
+            folder.broker,
+            server_name=settings.gateway_id,
+            auth_issuer=issuer,
+            files=BrokerFiles(folder.broker_certificate, folder.broker_key, folder.ca),
+            mqtt_host=settings.listen,
+            mqtt_port=settings.port,
+            max_payload=MAX_PAYLOAD,
+            on_log=BrokerLog(lambda: self.broker.pid, on_refused, on_violation).take,
+        )
+        self.admission = Admission(
+            lambda: broker.nats_url,
+            broker.auth_user,
+            broker.auth_password,
+            seed,
+            doorman.decide,
+            system_user=broker.system_user,
+            system_password=broker.system_password,
+            account=broker.account,
+            on_refused=on_refused,
+            max_payload=MAX_PAYLOAD,
+        )
+
+    async def start(self) -> None:
+        """The first start: raises BrokerError, for somebody is there to read it."""
+        await self.broker.start()
+        metrics.BROKER_STARTS.inc()
+
+    async def run(self) -> None:
+        """Keep it running until cancelled; then stop it."""
+        loop = asyncio.get_running_loop()
+        delay, started = BACK_OFF_S[0], loop.time()
+        try:
+            while True:
+                if self.broker.running:
+                    status = await self.broker.wait_exit()
+                    log.error("broker.ended", status=status, tail=self.broker.log_tail[-5:])
+                    self._on_end(status)
+                    if loop.time() - started > STEADY_S:
+                        delay = BACK_OFF_S[0]
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                delay = min(delay * 2, BACK_OFF_S[1])
+                started = loop.time()
+                await self._restart()
+        finally:
+            await self.broker.stop()
+
+    async def _restart(self) -> None:
+        try:
+            await self.broker.start()
+        except BrokerError as error:
+            log.error("broker.not_started", error=str(error))
+            return
+        metrics.BROKER_STARTS.inc()
+        self.admission.retry_now()
+        self._on_start()

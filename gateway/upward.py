@@ -1,0 +1,117 @@
+"""Site to cloud: what devices say is checked, and passed on at once or spooled.
+
+A result, a time request and a state go straight through. Events go to the spool; a commit acknowledges them.
+"""
+
+import collections
+import json
+import time
+from collections.abc import Callable
+
+from gateway import messages, metrics
+from gateway.drops import Drops, NotPassedOn
+from gateway.registry import Registry
+from gateway.spool import Arrival, Note
+from protocol.errors import Malformed, ProtocolError
+from protocol.topics import parse_site_topic, site_up
+
+# A result that missed the cloud by a reconnect is worth keeping for a moment; then the attempt has failed.
+MAX_HELD_RESULTS = 256
+HOLD_RESULT_S = 30.0
+
+Publish = Callable[[str, bytes], bool]
+
+
+class Upward:
+    """Handles d/<dev>/up/…; `to_cloud(topic, payload)` returns False when it could not be sent."""
+
+    def __init__(
+        self,
+        shard: int,
+        site_id: str,
+        registry: Registry,
+        offer: Callable[[Arrival | Note], bool],
+        to_cloud: Publish,
+        drops: Drops,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._offer = offer
+        self._to_cloud = to_cloud
+        self._drops = drops
+        self._clock = clock
+        self._topics = {leaf: site_up(shard, site_id, leaf) for leaf in ("result", "time", "state", "log")}
+        self._handlers = {
+            "result": self._result,
+            "events": self._events,
+            "time": self._time,
+            "state": self._state,
+            "log": self._log,
+        }
+        self._states: dict[str, bytes] = {}
+        self._held: collections.deque[tuple[float, bytes]] = collections.deque(maxlen=MAX_HELD_RESULTS)
+
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        """One message of the site broker."""
+        device = ""
+        try:
+            name, direction, leaf = parse_site_topic(topic)
+            if direction != "up":
+                raise Malformed("bad_topic")
+            if not self._registry.is_active(name):
+                raise NotPassedOn("unknown_device")
+            device = name
+            if retained:
+                raise NotPassedOn("retained")
+            if len(payload) > messages.MAX_UP:
+                raise Malformed("too_large")
+            self._handlers[leaf](device, payload)
+        except (ProtocolError, NotPassedOn) as error:
+            self._drops.drop(error.reason, device, topic, str(error))
+
+    def cloud_is_back(self) -> None:
+        """A new session with the cloud: the results of a moment ago, and where every device stands."""
+        held, self._held = self._held, collections.deque(maxlen=MAX_HELD_RESULTS)
+        for until, message in held:
+            if self._clock() < until:
+                self._send("result", message)
+        for device, message in list(self._states.items()):
+            if self._registry.is_active(device):
+                self._send("state", message)
+            else:
+                del self._states[device]
+
+    def _result(self, device: str, payload: bytes) -> None:
+        messages.parse(messages.Envelope, payload)
+        message = json.dumps({"d": device, "e": payload.decode()}).encode()
+        if not self._send("result", message):
+            self._held.append((self._clock() + HOLD_RESULT_S, message))
+
+    def _events(self, device: str, payload: bytes) -> None:
+        arrival = Arrival(device, messages.records(messages.parse(messages.Events, payload)))
+        if not self._offer(arrival):
+            raise NotPassedOn("spool_busy")
+        metrics.FORWARDED.labels(direction="up", leaf="events").inc()
+
+    def _time(self, device: str, payload: bytes) -> None:
+        request = messages.parse(messages.TimeRequest, payload)
+        self._send_or_drop("time", {"d": device, "n": request.n})
+
+    def _state(self, device: str, payload: bytes) -> None:
+        state = messages.parse(messages.State, payload)
+        self._states[device] = json.dumps({"d": device, **state.model_dump()}).encode()
+        self._send("state", self._states[device])  # else with the next session
+
+    def _log(self, device: str, payload: bytes) -> None:
+        counters = messages.parse(messages.Counters, payload).counters
+        self._send_or_drop("log", {"d": device, "counters": counters})
+
+    def _send_or_drop(self, leaf: str, message: dict[str, object]) -> None:
+        if not self._send(leaf, json.dumps(message).encode()):
+            raise NotPassedOn("cloud_away")
+
+    def _send(self, leaf: str, message: bytes) -> bool:
+        sent = self._to_cloud(self._topics[leaf], message)
+        if sent:
+            metrics.FORWARDED.labels(direction="up", leaf=leaf).inc()
+        return sent
