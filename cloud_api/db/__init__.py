@@ -1,0 +1,1 @@
+"""Storage: tables, transactions and migrations."""

@@ -1,0 +1,1 @@
+"""Alembic environment, packaged so that `latchwork-cloud serve` can migrate."""

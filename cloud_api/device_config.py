@@ -1,0 +1,194 @@
+"""Configuration of the devices: built from the store, sealed, pushed, and pushed again until the device
+reports it.
+
+What a device should have is a version (`config_version`, `revocation_seq`) in its row; what it has is what it
+reports. `converge` closes the difference, so a push that is lost in an outage needs no queue.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from cloud_api.clock import now_s
+from cloud_api.db.models import Device, Door, Key, KeyDoor, Schedule, Site, User
+from cloud_api.fleet import NEVER_PUSHED
+from cloud_api.mqtt import Unreachable
+from cloud_api.services import Cloud
+from protocol.envelope import LABEL_CONFIG, seal
+from protocol.topics import site_down
+
+log = structlog.get_logger(__name__)
+
+# Together these keep the sealed configuration under MAX_ENVELOPE.
+MAX_SCHEDULES = 16
+MAX_WINDOWS = 8
+MAX_REVOKED = 96
+MAX_GENERATIONS = 96
+# Devices that a request itself serves; the rest is left to `converge`.
+PUSH_AT_ONCE = 8
+PUSH_AGAIN_S = 10.0
+CONVERGE_EVERY_S = 30.0
+CONVERGE_BATCH = 200
+
+
+def configuration_changed(
+    session: Session,
+    *,
+    organisation_id: str | None = None,
+    site_ids: Sequence[str] = (),
+    door_ids: Sequence[str] = (),
+) -> list[str]:
+    """Raise the wanted version of the active devices so chosen; returns their ids."""
+    where: ColumnElement[bool] = or_(
+        Device.organisation_id == organisation_id, Device.site_id.in_(site_ids), Device.door_id.in_(door_ids)
+    )
+    statement = update(Device).where(Device.status == "active", where)
+    return list(
+        session.scalars(statement.values(config_version=Device.config_version + 1).returning(Device.id))
+    )
+
+
+def key_revoked(session: Session, key: Key, door_ids: Sequence[str]) -> list[str]:
+    """Raise the revocation sequence at the doors of a key; returns the devices that must hear of it."""
+    _collapse(session, key, door_ids)
+    statement = update(Device).where(Device.status == "active", Device.door_id.in_(door_ids))
+    statement = statement.values(
+        config_version=Device.config_version + 1, revocation_seq=Device.revocation_seq + 1
+    )
+    return list(session.scalars(statement.returning(Device.id)))
+
+
+def _revoked_at(door_id: str) -> ColumnElement[bool]:
+    return (KeyDoor.door_id == door_id) & Key.revoked_at.is_not(None) & (Key.not_after > now_s())
+
+
+def _collapse(session: Session, key: Key, door_ids: Sequence[str]) -> None:
+    """When a door's list is full, the user's whole generation is revoked: too much, never too little."""
+    for door_id in door_ids:
+        if len(_credentials(session, door_id)) > MAX_REVOKED:
+            user = session.execute(select(User).where(User.id == key.user_id)).scalar_one()
+            user.generation = max(user.generation, key.generation + 1)
+            session.flush()
+            log.warning("revocation_list_full", door_id=door_id, user_id=user.id, generation=user.generation)
+
+
+def overfull_doors(session: Session, door_ids: Sequence[str]) -> list[str]:
+    """Doors that must refuse more than fits their list: the oldest revocations are not on it."""
+    return [
+        door_id
+        for door_id in door_ids
+        if len(_credentials(session, door_id)) > MAX_REVOKED
+        or len(_generations(session, door_id)) > MAX_GENERATIONS
+    ]
+
+
+def _credentials(session: Session, door_id: str) -> list[bytes]:
+    """Revoked credentials of a door that their user's generation does not cover, newest first."""
+    statement = (
+        select(Key.credential_id)
+        .join(KeyDoor, KeyDoor.key_ord == Key.ord)
+        .join(User, User.id == Key.user_id)
+        .where(_revoked_at(door_id), User.generation <= Key.generation)
+        .order_by(Key.revoked_at.desc(), Key.ord.desc())
+        .limit(MAX_REVOKED + 1)
+    )
+    return list(session.scalars(statement))
+
+
+def _generations(session: Session, door_id: str) -> list[tuple[bytes, int]]:
+    """Users of a door with keys of an older generation than theirs, newest key first."""
+    statement = (
+        select(User.subject, User.generation)
+        .join(Key, Key.user_id == User.id)
+        .join(KeyDoor, KeyDoor.key_ord == Key.ord)
+        .where(KeyDoor.door_id == door_id, User.generation > Key.generation, Key.not_after > now_s())
+        .group_by(User.ord)
+        .order_by(func.max(Key.ord).desc())
+        .limit(MAX_GENERATIONS + 1)
+    )
+    return [(row.subject, row.generation) for row in session.execute(statement)]
+
+
+def build_configuration(session: Session, device: Device) -> dict[str, Any]:
+    """The payload of a device's configuration, from what the store holds now."""
+    door = session.execute(select(Door).where(Door.id == device.door_id)).scalar_one()
+    site = session.execute(select(Site).where(Site.id == device.site_id)).scalar_one()
+    schedules = session.scalars(select(Schedule).where(Schedule.organisation_id == device.organisation_id))
+    return {
+        "dev": device.id,
+        "ver": device.config_version,
+        "rev": {"seq": device.revocation_seq, **_revocations(session, device.door_id)},
+        "schedules": {str(s.number): s.windows for s in schedules},
+        "tz": site.utc_offset_minutes,
+        "policy": {"max_u_s": door.max_u_s, "open_s": door.open_s, "held_s": door.held_s},
+    }
+
+
+def _revocations(session: Session, door_id: str) -> dict[str, Any]:
+    return {
+        "creds": [credential.hex() for credential in _credentials(session, door_id)[:MAX_REVOKED]],
+        "gens": {subject.hex(): n for subject, n in _generations(session, door_id)[:MAX_GENERATIONS]},
+    }
+
+
+async def push_configurations(cloud: Cloud, device_ids: Sequence[str]) -> None:
+    """Send their configuration to these devices; what cannot be sent now is sent by `converge`."""
+    for device_id in device_ids[:PUSH_AT_ONCE]:
+        await push_configuration(cloud, device_id)
+    if len(device_ids) > PUSH_AT_ONCE:
+        cloud.converge.set()
+
+
+async def push_configuration(cloud: Cloud, device_id: str) -> None:
+    """Send one device its configuration, if the broker can be reached."""
+    line = await cloud.fleet.device(device_id)
+    if line is None or not line.active:
+        return
+
+    def work(session: Session) -> dict[str, Any]:
+        device = session.execute(select(Device).where(Device.id == device_id)).scalar_one()
+        return build_configuration(session, device)
+
+    payload = await cloud.db.read(work)
+    envelope = seal(line.config_key, LABEL_CONFIG, payload)
+    line.config_pushed_at = time.monotonic()
+    try:
+        await cloud.link.publish(
+            site_down(line.shard, line.site_id, "config"), json.dumps({"d": device_id, "e": envelope})
+        )
+    except Unreachable as error:
+        line.config_pushed_at = NEVER_PUSHED
+        log.info("config_push_failed", device_id=device_id, error=str(error))
+
+
+def _lagging(session: Session) -> list[str]:
+    behind = or_(
+        Device.reported_config < Device.config_version, Device.reported_revocation < Device.revocation_seq
+    )
+    statement = (
+        select(Device.id).where(Device.status == "active", behind).order_by(Device.last_seen_at.desc())
+    )
+    return list(session.scalars(statement.limit(CONVERGE_BATCH)))
+
+
+async def converge(cloud: Cloud) -> None:
+    """Worker: push to every device that reports an older configuration than it should have."""
+    while True:
+        try:
+            async with asyncio.timeout(CONVERGE_EVERY_S):
+                await cloud.converge.wait()
+        except TimeoutError:
+            pass  # the regular round
+        cloud.converge.clear()
+        if not cloud.link.connected.is_set():
+            continue
+        for device_id in await cloud.db.read(_lagging):
+            line = await cloud.fleet.device(device_id)
+            if line is not None and time.monotonic() - line.config_pushed_at > PUSH_AGAIN_S:
+                await push_configuration(cloud, device_id)

@@ -1,0 +1,130 @@
+"""Who may speak at the cloud broker: our own client, and each active gateway under its own site only.
+
+The certificate proves the name, and the pin proves that it is the very key that was enrolled: a second
+certificate of our own CA for the same name is refused, and audited in the organisation that it pretends to
+belong to.
+"""
+
+import asyncio
+import time
+from functools import partial
+
+import structlog
+from cryptography import x509
+from nats.errors import Error as NatsError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud_api.authority import CLOUD_NAME
+from cloud_api.db.database import Database
+from cloud_api.db.models import Event, Gateway
+from cloud_api.events import add_cloud_event
+from cloud_api.metrics import Metrics
+from cloud_api.stream import Hub
+from protocol.errors import Malformed
+from protocol.host.admission import Admission, Refusal
+from protocol.host.broker import NatsBroker
+from protocol.host.nats_claims import Permissions
+from protocol.ids import check_id
+from protocol.topics import shard_of
+
+log = structlog.get_logger(__name__)
+
+# Whoever knocks decides how often: one audit event per name in this time, and this many names.
+AUDIT_EVERY_S = 30.0
+MAX_AUDITED = 1_000
+MAX_WAITING = 100
+
+
+class Doorkeeper:
+    """Decides for the admission, and cuts sessions."""
+
+    def __init__(self, db: Database, hub: Hub, metrics: Metrics, own_pin: str) -> None:
+        self._db = db
+        self._hub = hub
+        self._metrics = metrics
+        self._own_pin = own_pin
+        self._admission: Admission | None = None
+        self._audited: dict[str, float] = {}
+        self._refusals: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue(MAX_WAITING)
+
+    def guard(self, broker: NatsBroker, issuer_seed: bytes) -> Admission:
+        """The admission of this broker, which decides by us."""
+        self._admission = Admission(
+            lambda: broker.nats_url,
+            broker.auth_user,
+            broker.auth_password,
+            issuer_seed,
+            self.decide,
+            system_user=broker.system_user,
+            system_password=broker.system_password,
+            account=broker.account,
+            on_refused=self._on_refused,
+        )
+        return self._admission
+
+    async def decide(self, certificate: x509.Certificate, pin: str, client_id: str) -> Permissions | Refusal:
+        """Topics of a client whose certificate chains to our CA and names it."""
+        if client_id == CLOUD_NAME:
+            if pin != self._own_pin:
+                return Refusal("wrong_pin")
+            return Permissions(publish=("s/+/+/down/#",), subscribe=("s/+/+/up/#",))
+        try:
+            check_id("gw", client_id)
+        except Malformed:
+            return Refusal("unknown_client")
+        found = await self._db.read(lambda session: _active(session, client_id))
+        if found is None:
+            return Refusal("unknown_gateway")
+        site_id, enrolled_pin = found
+        if pin != enrolled_pin:
+            return Refusal("wrong_pin")
+        self._metrics.admissions.labels("admitted").inc()
+        topic = f"s/{shard_of(site_id)}/{site_id}"
+        return Permissions(publish=(f"{topic}/up/#",), subscribe=(f"{topic}/down/#",))
+
+    async def kick(self, client_id: str) -> None:
+        """Cut a client's session now; if the broker does not answer, it is refused at its next connection."""
+        if self._admission is None:
+            return
+        try:
+            await self._admission.kick(client_id)
+        except (NatsError, TimeoutError, ValueError, KeyError) as error:
+            log.warning("kick_failed", client_id=client_id, error=repr(error))
+
+    def _on_refused(self, reason: str, who: str, pin: str) -> None:
+        self._metrics.admissions.labels("refused").inc()
+        now = time.monotonic()
+        if now - self._audited.get(who, -AUDIT_EVERY_S) < AUDIT_EVERY_S:
+            return
+        if len(self._audited) >= MAX_AUDITED:
+            self._audited.clear()
+        self._audited[who] = now
+        if not self._refusals.full():
+            self._refusals.put_nowait((reason, who, pin))
+
+    async def audit(self) -> None:
+        """Worker: write refusals into the log of the organisation whose gateway was named."""
+        while True:
+            reason, who, pin = await self._refusals.get()
+            events = await self._db.write(partial(_audit, reason=reason, who=who, pin=pin))
+            self._hub.publish(events)
+
+
+def _active(session: Session, gateway_id: str) -> tuple[str, str] | None:
+    statement = select(Gateway.site_id, Gateway.pin).where(
+        Gateway.id == gateway_id, Gateway.status == "active"
+    )
+    row = session.execute(statement).first()
+    return (row.site_id, row.pin) if row else None
+
+
+def _audit(session: Session, reason: str, who: str, pin: str) -> list[Event]:
+    gateway = session.scalar(select(Gateway).where(Gateway.id == who))
+    if gateway is None:
+        return []
+    data = {"gateway_id": who, "reason": reason, "pin": pin}
+    event = add_cloud_event(
+        session, gateway.organisation_id, "gateway_refused", site_id=gateway.site_id, data=data
+    )
+    return [event]

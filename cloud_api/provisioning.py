@@ -1,0 +1,101 @@
+"""Makes a device's identity: K_dev, a key pair, a certificate, and the bundle that goes to the board once.
+
+K_dev and the private key are in the answer and nowhere else in clear: K_dev is stored sealed, the private key
+not at all.
+"""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud_api.authority import Authority
+from cloud_api.chains import store_chain
+from cloud_api.clock import now_ms
+from cloud_api.db.models import Device, Door, Gateway
+from cloud_api.device_config import build_configuration
+from cloud_api.fleet import PURPOSE_K_DEV
+from cloud_api.problems import Problem
+from cloud_api.registry import registry_changed
+from cloud_api.secrets import Vault, random_id
+from protocol.envelope import LABEL_CONFIG, seal
+from protocol.journal import initial_state
+from protocol.keys import KEY_SIZE, config_key, journal_key
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """The network that the board joins."""
+
+    ssid: str
+    key: str
+
+
+def active_gateway(session: Session, site_id: str) -> Gateway:
+    """The gateway of a site; 409 if none is enrolled yet."""
+    gateway = session.scalar(select(Gateway).where(Gateway.site_id == site_id, Gateway.status == "active"))
+    if gateway is None:
+        raise Problem(
+            409, "site_without_gateway", "Enrol a gateway at the site first: devices connect to it."
+        )
+    return gateway
+
+
+def provision(
+    session: Session, vault: Vault, authority: Authority, door: Door, name: str, wifi: Wifi
+) -> tuple[Device, dict[str, Any]]:
+    """Create the device of a door; returns the row and the bundle."""
+    gateway = active_gateway(session, door.site_id)
+    taken = select(Device.id).where(Device.door_id == door.id, Device.status == "active")
+    if session.scalar(taken) is not None:
+        raise Problem(409, "door_has_device", "The door has a device: retire it first.")
+    device_id = random_id("dev")
+    k_dev = secrets.token_bytes(KEY_SIZE)
+    identity = authority.new_client(device_id)
+    device = Device(
+        id=device_id,
+        organisation_id=door.organisation_id,
+        created_at=now_ms(),
+        site_id=door.site_id,
+        door_id=door.id,
+        name=name,
+        status="active",
+        pin=identity.pin,
+        k_dev=vault.seal(PURPOSE_K_DEV, device_id, k_dev),
+        command_seq=0,
+        config_version=1,
+        revocation_seq=0,
+        chain_seq=0,
+        chain=store_chain(vault, device_id, initial_state(journal_key(k_dev))),
+    )
+    session.add(device)
+    session.flush()
+    registry_changed(session, door.site_id)
+    config = seal(config_key(k_dev), LABEL_CONFIG, build_configuration(session, device))
+    bundle = {
+        "device_id": device_id,
+        "door_id": door.id,
+        "site_id": door.site_id,
+        "k_dev": _b64(k_dev),
+        "certificate": _b64(identity.certificate),
+        "private_key": _b64(identity.private_key),
+        "ca": _b64(authority.ca_der),
+        "broker": {
+            "host": gateway.host,
+            "port": gateway.port,
+            "server_name": "localhost",
+            "pins": [gateway.broker_pin, gateway.backup_broker_pin],
+        },
+        "wifi": {"ssid": wifi.ssid, "key": wifi.key},
+        "epoch": door.epoch,
+        "config": config,
+        "time": now_ms(),
+    }
+    return device, bundle
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

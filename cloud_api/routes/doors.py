@@ -1,0 +1,143 @@
+"""/v1/doors: leaves in walls, their policy, and the remote unlock."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud_api.clock import from_ms
+from cloud_api.commands import AttemptOut, unlock
+from cloud_api.db.models import Door, Site
+from cloud_api.device_config import configuration_changed, push_configurations
+from cloud_api.paging import Cursor, Limit, Page, fetch_page
+from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
+from cloud_api.routes.schemas import Body, DoorPath, Name, SiteId, id_pattern
+
+router = resource_router("doors")
+
+OpenSeconds = Annotated[
+    float, Field(ge=0.5, le=120, examples=[5], description="How long the bolt stays withdrawn.")
+]
+HeldSeconds = Annotated[
+    int, Field(ge=1, le=3600, description="Open longer than this raises `door_held_open`.")
+]
+Uncertainty = Annotated[
+    int,
+    Field(ge=1, le=86400, description="A door less sure of the time than this refuses time-limited keys."),
+]
+
+
+class DoorIn(Body):
+    """A new door."""
+
+    site_id: SiteId
+    name: Name = Field(examples=["Front door"])
+    open_s: OpenSeconds = 5.0
+    held_s: HeldSeconds = 30
+    max_u_s: Uncertainty = 300
+
+
+class DoorChange(Body):
+    """What may change; absent fields stay."""
+
+    name: Name | None = None
+    open_s: OpenSeconds | None = None
+    held_s: HeldSeconds | None = None
+    max_u_s: Uncertainty | None = None
+
+
+class DoorOut(BaseModel):
+    """A door."""
+
+    id: str = Field(examples=["door_c9f0f895fb98ab91"])
+    site_id: str
+    name: str
+    open_s: float
+    held_s: int
+    max_u_s: int
+    epoch: int = Field(description="Key epoch: keys minted for another one are refused.")
+    created_at: datetime
+
+
+def _show(row: Door) -> DoorOut:
+    return DoorOut(
+        id=row.id,
+        site_id=row.site_id,
+        name=row.name,
+        open_s=row.open_s,
+        held_s=row.held_s,
+        max_u_s=row.max_u_s,
+        epoch=row.epoch,
+        created_at=from_ms(row.created_at),
+    )
+
+
+@router.post("/doors", status_code=201)
+async def create_door(body: DoorIn, cloud: CloudDep, caller: Caller, response: Response) -> DoorOut:
+    """Create a door at a site."""
+
+    def work(session: Session) -> DoorOut:
+        own(session, Site, body.site_id, caller)
+        row = Door(**identity("door", caller), **body.model_dump(), epoch=1)
+        session.add(row)
+        session.flush()
+        return _show(row)
+
+    door = await cloud.db.write(work)
+    response.headers["Location"] = f"/v1/doors/{door.id}"
+    return door
+
+
+@router.get("/doors")
+async def list_doors(
+    cloud: CloudDep,
+    caller: Caller,
+    site_id: Annotated[str | None, Query(pattern=id_pattern("site"))] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[DoorOut]:
+    """List doors, oldest first."""
+    mine = select(Door).where(Door.organisation_id == caller.organisation_id)
+    if site_id is not None:
+        mine = mine.where(Door.site_id == site_id)
+    return await cloud.db.read(lambda session: fetch_page(session, mine, Door.ord, limit, cursor, _show))
+
+
+@router.get("/doors/{id}")
+async def get_door(door_id: DoorPath, cloud: CloudDep, caller: Caller) -> DoorOut:
+    """Read a door."""
+    return await cloud.db.read(lambda session: _show(own(session, Door, door_id, caller)))
+
+
+@router.patch("/doors/{id}")
+async def change_door(door_id: DoorPath, body: DoorChange, cloud: CloudDep, caller: Caller) -> DoorOut:
+    """Rename a door or change its policy; its device gets the policy at once, or when it is next seen."""
+
+    def work(session: Session) -> tuple[DoorOut, list[str]]:
+        row = own(session, Door, door_id, caller)
+        changes = {k: v for k, v in body.model_dump().items() if v is not None and v != getattr(row, k)}
+        for name, value in changes.items():
+            setattr(row, name, value)
+        session.flush()
+        devices = configuration_changed(session, door_ids=[door_id]) if changes.keys() - {"name"} else []
+        return _show(row), devices
+
+    door, devices = await cloud.db.write(work)
+    await push_configurations(cloud, devices)
+    return door
+
+
+@router.post("/doors/{id}/unlock", status_code=202)
+async def unlock_door(door_id: DoorPath, cloud: CloudDep, caller: Caller, response: Response) -> AttemptOut:
+    """Ask a door to open.
+
+    The answer is an *action attempt*, never a claim that the door moved: poll it (`GET
+    /v1/action_attempts/{id}?wait=5`) until it is `succeeded` (the device proved that it acted), `failed`
+    (with the reason), or `expired`. A command that has not arrived by `expires_at` never opens the door.
+    """
+    attempt = await unlock(cloud, caller, door_id)
+    response.headers["Location"] = f"/v1/action_attempts/{attempt.id}"
+    return attempt

@@ -1,0 +1,118 @@
+"""/v1/schedules: weekly windows that keys can be tied to."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Response
+from pydantic import BaseModel, Field, model_validator
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud_api.clock import from_ms
+from cloud_api.db.models import Schedule
+from cloud_api.device_config import MAX_SCHEDULES, MAX_WINDOWS, configuration_changed, push_configurations
+from cloud_api.paging import Cursor, Limit, Page, fetch_page
+from cloud_api.problems import Problem
+from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
+from cloud_api.routes.schemas import Body, Name, SchedulePath
+
+router = resource_router("schedules")
+
+
+class Window(Body):
+    """A part of a day, on some days of the week, in the site's local time."""
+
+    days: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1, max_length=7)] = Field(
+        description="ISO weekdays: 1 is Monday.", examples=[[1, 2, 3, 4, 5]]
+    )
+    start_minute: Annotated[int, Field(ge=0, le=1439, examples=[480], description="Minutes after midnight.")]
+    end_minute: Annotated[
+        int,
+        Field(
+            ge=0, le=1440, examples=[1080], description="First minute outside; before the start: next day's."
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "Window":
+        if self.end_minute == self.start_minute:
+            raise ValueError("end_minute must differ from start_minute; a whole day is 0 to 1440")
+        return self
+
+
+class ScheduleIn(Body):
+    """A new schedule."""
+
+    name: Name = Field(examples=["Office hours"])
+    windows: Annotated[list[Window], Field(min_length=1, max_length=MAX_WINDOWS)]
+
+
+class ScheduleOut(BaseModel):
+    """A schedule; `number` is what the tokens carry."""
+
+    id: str = Field(examples=["sch_d3d9446802a44259"])
+    number: int
+    name: str
+    windows: list[Window]
+    created_at: datetime
+
+
+def _pack(window: Window) -> list[int]:
+    mask = sum(1 << (day - 1) for day in set(window.days))
+    return [mask, window.start_minute, window.end_minute]
+
+
+def _unpack(packed: list[int]) -> Window:
+    days = [day for day in range(1, 8) if packed[0] >> (day - 1) & 1]
+    return Window(days=days, start_minute=packed[1], end_minute=packed[2])
+
+
+def _show(row: Schedule) -> ScheduleOut:
+    windows = [_unpack(w) for w in row.windows]
+    return ScheduleOut(
+        id=row.id, number=row.number, name=row.name, windows=windows, created_at=from_ms(row.created_at)
+    )
+
+
+@router.post("/schedules", status_code=201)
+async def create_schedule(
+    body: ScheduleIn, cloud: CloudDep, caller: Caller, response: Response
+) -> ScheduleOut:
+    """Create a schedule. All devices of the organisation get it."""
+
+    def work(session: Session) -> tuple[ScheduleOut, list[str]]:
+        mine = Schedule.organisation_id == caller.organisation_id
+        last = session.execute(select(func.max(Schedule.number)).where(mine)).scalar_one() or 0
+        if last >= MAX_SCHEDULES:
+            raise Problem(
+                409, "too_many_schedules", f"An organisation has at most {MAX_SCHEDULES} schedules."
+            )
+        row = Schedule(
+            **identity("sch", caller),
+            name=body.name,
+            number=last + 1,
+            windows=[_pack(w) for w in body.windows],
+        )
+        session.add(row)
+        session.flush()
+        return _show(row), configuration_changed(session, organisation_id=caller.organisation_id)
+
+    schedule, devices = await cloud.db.write(work)
+    await push_configurations(cloud, devices)
+    response.headers["Location"] = f"/v1/schedules/{schedule.id}"
+    return schedule
+
+
+@router.get("/schedules")
+async def list_schedules(
+    cloud: CloudDep, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Page[ScheduleOut]:
+    """List schedules, oldest first."""
+    mine = select(Schedule).where(Schedule.organisation_id == caller.organisation_id)
+    return await cloud.db.read(lambda session: fetch_page(session, mine, Schedule.ord, limit, cursor, _show))
+
+
+@router.get("/schedules/{id}")
+async def get_schedule(schedule_id: SchedulePath, cloud: CloudDep, caller: Caller) -> ScheduleOut:
+    """Read a schedule."""
+    return await cloud.db.read(lambda session: _show(own(session, Schedule, schedule_id, caller)))

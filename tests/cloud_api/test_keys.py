@@ -1,0 +1,247 @@
+"""Keys: what is minted fits its door and no other; what is revoked reaches the door."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.orm import Session
+
+from cloud_api.db.migrate import engine_for, migrate
+from cloud_api.db.models import Door, Key, KeyDoor, Organisation, User
+from cloud_api.db.models import Site as SiteRow
+from cloud_api.device_config import (
+    MAX_GENERATIONS,
+    MAX_REVOKED,
+    MAX_SCHEDULES,
+    MAX_WINDOWS,
+    overfull_doors,
+)
+from protocol.credential import NEVER, decode_token, mint
+from protocol.envelope import LABEL_CONFIG, MAX_ENVELOPE, seal
+from protocol.keys import credential_root, epoch_key
+from tests.cloud_api.conftest import Site, open_device
+from tests.cloud_api.test_problems import problem
+from tests.cloud_api.world import Device, made, new_door, new_key, until
+
+
+async def mobile(api: httpx.AsyncClient, key: dict[str, Any]) -> dict[str, Any]:
+    return await made(await api.post(f"/v1/keys/{key['id']}/mobile"), 200)
+
+
+def epoch_of(device: Device) -> bytes:
+    return epoch_key(credential_root(base64.b64decode(device.bundle["k_dev"])), device.bundle["epoch"])
+
+
+async def test_a_minted_key_carries_what_was_asked_for_under_its_doors_mac(site: Site) -> None:
+    window = {"not_before": "2026-01-01T00:00:00Z", "not_after": "2040-01-01T01:00:00+01:00"}
+    key = await new_key(site.api, [site.door_id], **window)
+    bundle = await mobile(site.api, key)
+    assert (bundle["key_id"], bundle["user_id"]) == (key["id"], key["user_id"])
+    (door,) = bundle["doors"]
+    assert (door["door_id"], door["caveats"]) == (site.door_id, [])
+    token = decode_token(bytes.fromhex(door["token"]))
+    assert token.credential_id.hex() == key["credential_id"]
+    assert (token.not_before, token.not_after) == (1767225600, 2208988800)
+    assert (token.epoch, token.flags, token.schedule_id) == (1, 0, 0)
+    assert mint(epoch_of(site.device), bytes.fromhex(door["token"])).hex() == door["key"]
+
+
+async def test_each_door_has_its_own_mac_key(site: Site) -> None:
+    other = await open_device(site.api, site.device.gateway)
+    key = await new_key(site.api, [site.door_id, other.door_id])
+    doors = {d["door_id"]: d for d in (await mobile(site.api, key))["doors"]}
+    first, second = doors[site.door_id], doors[other.door_id]
+    assert first["token"] == second["token"]
+    assert first["key"] != second["key"]
+    assert mint(epoch_of(other), bytes.fromhex(second["token"])).hex() == second["key"]
+
+
+async def test_a_key_without_limits_never_ends(site: Site) -> None:
+    key = await new_key(site.api, [site.door_id])
+    token = decode_token(bytes.fromhex((await mobile(site.api, key))["doors"][0]["token"]))
+    assert (token.not_before, token.not_after) == (0, NEVER)
+    assert (key["not_before"], key["not_after"], key["status"]) == (None, None, "active")
+
+
+async def test_a_key_that_never_opens_anything_is_refused(site: Site) -> None:
+    user = await made(await site.api.post("/v1/users", json={"name": "x"}))
+    base = {"user_id": user["id"], "door_ids": [site.door_id]}
+    for window in (
+        {"not_before": "2030-01-01T00:00:00Z", "not_after": "2029-01-01T00:00:00Z"},
+        {"not_before": "2030-01-01T00:00:00Z", "not_after": "2030-01-01T00:00:00Z"},
+        {"not_after": "2030-01-01T00:00:00"},
+        {"not_after": "1960-01-01T00:00:00Z"},
+        {"not_after": "2200-01-01T00:00:00Z"},
+        {"not_after": "tomorrow"},
+    ):
+        problem(await site.api.post("/v1/keys", json={**base, **window}), 422, "invalid_request")
+    problem(await site.api.post("/v1/keys", json={**base, "door_ids": []}), 422, "invalid_request")
+
+
+async def test_an_expired_key_is_not_minted(site: Site) -> None:
+    key = await new_key(site.api, [site.door_id], not_after="2020-01-01T00:00:00Z")
+    assert key["status"] == "expired"
+    problem(await site.api.post(f"/v1/keys/{key['id']}/mobile"), 409, "key_expired")
+
+
+async def test_a_key_for_a_door_without_a_device_is_not_minted(site: Site) -> None:
+    door = await new_door(site.api, site.device.gateway.site_id)
+    key = await new_key(site.api, [door["id"]])
+    problem(await site.api.post(f"/v1/keys/{key['id']}/mobile"), 409, "door_without_device")
+
+
+async def test_revoking_raises_the_sequence_and_pushes_a_sealed_list(site: Site) -> None:
+    first = await new_key(site.api, [site.door_id])
+    second = await new_key(site.api, [site.door_id])
+    for count, key in enumerate((first, second), start=1):
+        revoked = await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200)
+        assert revoked["status"] == "revoked"
+        config = await site.device.next_config()
+        assert (config["dev"], config["rev"]["seq"]) == (site.device.id, count)
+        assert config["ver"] == count + 1
+    assert set(config["rev"]["creds"]) == {first["credential_id"], second["credential_id"]}
+    problem(await site.api.post(f"/v1/keys/{first['id']}/mobile"), 409, "key_revoked")
+
+
+async def test_revoking_twice_changes_nothing_more(site: Site) -> None:
+    key = await new_key(site.api, [site.door_id])
+    first = await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200)
+    assert await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200) == first
+    device = await made(await site.api.get(f"/v1/devices/{site.device.id}"), 200)
+    assert device["revocation_seq"] == 1
+
+
+async def test_a_revocation_reaches_only_the_keys_doors(site: Site) -> None:
+    other = await open_device(site.api, site.device.gateway)
+    key = await new_key(site.api, [other.door_id])
+    await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200)
+    assert (await other.next_config())["rev"]["creds"] == [key["credential_id"]]
+    device = await made(await site.api.get(f"/v1/devices/{site.device.id}"), 200)
+    assert device["revocation_seq"] == 0
+
+
+async def test_a_device_that_missed_the_push_gets_it_when_it_reports(site: Site) -> None:
+    gateway = site.device.gateway
+    key = await new_key(site.api, [site.door_id])
+    await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200)
+    await gateway.receive("config", d=site.device.id)  # lost between gateway and device
+    await gateway.send("hello", {"g": gateway.id, "registry": 1})
+    assert (await site.device.next_config())["rev"]["seq"] == 1
+    await site.device.send_state()
+    synced = await until(site.api, f"/v1/devices/{site.device.id}", lambda body: body["in_sync"])
+    assert synced["reported_revocation_seq"] == 1
+
+
+async def test_a_full_revocation_list_falls_back_to_the_users_generation(site: Site) -> None:
+    user = await made(await site.api.post("/v1/users", json={"name": "loses many"}))
+    body = {"user_id": user["id"], "door_ids": [site.door_id]}
+    keys = [await made(await site.api.post("/v1/keys", json=body)) for _ in range(MAX_REVOKED + 1)]
+    for key in keys:
+        await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200)
+    while (config := await site.device.next_config())["rev"]["seq"] < MAX_REVOKED + 1:
+        assert len(str(config)) < MAX_ENVELOPE
+    subject = keys[0]["credential_id"][:8]
+    assert config["rev"]["gens"] == {subject: 1}
+    assert config["rev"]["creds"] == []
+    fresh = await made(await site.api.post("/v1/keys", json=body))
+    token = decode_token(bytes.fromhex((await mobile(site.api, fresh))["doors"][0]["token"]))
+    assert token.generation == 1, "a new key of the user must not be caught by it"
+
+
+async def test_a_schedule_reaches_the_devices_and_the_token(site: Site) -> None:
+    windows = [
+        {"days": [1, 2, 3, 4, 5], "start_minute": 480, "end_minute": 1080},
+        {"days": [6], "start_minute": 0, "end_minute": 1440},
+        {"days": [7], "start_minute": 1320, "end_minute": 360},
+    ]
+    schedule = await made(await site.api.post("/v1/schedules", json={"name": "Office", "windows": windows}))
+    assert schedule["windows"] == windows
+    config = await site.device.next_config()
+    assert config["schedules"] == {str(schedule["number"]): [[31, 480, 1080], [32, 0, 1440], [64, 1320, 360]]}
+    key = await new_key(site.api, [site.door_id], schedule_id=schedule["id"])
+    token = decode_token(bytes.fromhex((await mobile(site.api, key))["doors"][0]["token"]))
+    assert token.schedule_id == schedule["number"]
+
+
+async def test_a_schedule_window_must_lie_on_days_and_hold_something(site: Site) -> None:
+    for window in (
+        {"days": [1], "start_minute": 600, "end_minute": 600},
+        {"days": [1, 8], "start_minute": 0, "end_minute": 60},
+        {"days": [0], "start_minute": 0, "end_minute": 60},
+        {"days": [], "start_minute": 0, "end_minute": 60},
+        {"days": [1], "start_minute": -1, "end_minute": 60},
+        {"days": [1], "start_minute": 0, "end_minute": 1441},
+    ):
+        answer = await site.api.post("/v1/schedules", json={"name": "x", "windows": [window]})
+        problem(answer, 422, "invalid_request")
+
+
+async def test_policy_and_time_zone_reach_the_device(site: Site) -> None:
+    await made(await site.api.patch(f"/v1/doors/{site.door_id}", json={"open_s": 2.5, "held_s": 11}), 200)
+    assert (await site.device.next_config())["policy"] == {"max_u_s": 300, "open_s": 2.5, "held_s": 11}
+    site_id = site.device.gateway.site_id
+    await made(await site.api.patch(f"/v1/sites/{site_id}", json={"utc_offset_minutes": -300}), 200)
+    assert (await site.device.next_config())["tz"] == -300
+
+
+def test_the_largest_configuration_fits_its_envelope() -> None:
+    payload = {
+        "dev": "dev_" + "0" * 16,
+        "ver": 2**32 - 1,
+        "rev": {
+            "seq": 2**32 - 1,
+            "creds": [f"{n:016x}" for n in range(MAX_REVOKED)],
+            "gens": {f"{n:08x}": 2**32 - 1 for n in range(MAX_GENERATIONS)},
+        },
+        "schedules": {str(65000 + n): [[127, 1439, 1440]] * MAX_WINDOWS for n in range(MAX_SCHEDULES)},
+        "tz": -1440,
+        "policy": {"max_u_s": 86400, "open_s": 119.99, "held_s": 3600},
+    }
+    assert len(seal(b"k" * 32, LABEL_CONFIG, payload)) <= MAX_ENVELOPE
+
+
+def fill(session: Session, users: int) -> None:
+    """A door, and as many users with two revoked keys each; then the generation of each is collapsed."""
+    session.add(Organisation(id="org_1", name="x", created_at=0))
+    session.flush()
+    owned = {"organisation_id": "org_1", "created_at": 0}
+    session.add(SiteRow(**owned, id="site_1", name="x", utc_offset_minutes=0, registry_version=0))
+    session.flush()
+    policy = {"open_s": 5.0, "held_s": 30, "max_u_s": 300, "epoch": 1}
+    session.add(Door(**owned, **policy, id="door_1", site_id="site_1", name="x"))
+    session.flush()
+    for number in range(users):
+        subject = number.to_bytes(4, "big")
+        session.add(User(**owned, id=f"user_{number}", name="x", subject=subject, generation=1))
+        session.flush()
+        key = Key(
+            **owned,
+            id=f"key_{number}",
+            user_id=f"user_{number}",
+            name="x",
+            credential_id=subject * 2,
+            generation=0,
+            not_before=0,
+            not_after=NEVER,
+            flags=0,
+            revoked_at=1,
+        )
+        session.add(key)
+        session.flush()
+        session.add(KeyDoor(key_ord=key.ord, door_id="door_1"))
+    session.flush()
+
+
+@pytest.mark.parametrize(("users", "overfull"), [(MAX_GENERATIONS, []), (MAX_GENERATIONS + 1, ["door_1"])])
+def test_more_revocations_than_a_door_can_hold_are_noticed(
+    tmp_path: Path, users: int, overfull: list[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/cloud.db"
+    migrate(url)
+    engine = engine_for(url)
+    with Session(engine) as session:
+        fill(session, users)
+        assert overfull_doors(session, ["door_1"]) == overfull
+    engine.dispose()

@@ -1,0 +1,140 @@
+"""The process: what `init` makes, what `serve` leaves behind, and what a kill costs."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cloud_api.installation import InstallError, add_token, create
+from tests.cloud_api.world import CloudProcess, made, until
+
+PROGRAM = str(Path(sys.executable).with_name("latchwork-cloud"))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+
+
+def test_init_prints_what_a_client_needs_and_keeps_secrets_to_its_owner(tmp_path: Path) -> None:
+    root = tmp_path / "c"
+    made_json = run("init", "--dir", str(root), "--organisation", "Harbour House", "--json")
+    assert made_json.returncode == 0, made_json.stderr
+    made_facts = json.loads(made_json.stdout)
+    assert made_facts["organisation_id"].startswith("org_")
+    assert made_facts["token"].startswith("lw_")
+    assert made_facts["ca"].startswith("-----BEGIN CERTIFICATE-----")
+    assert len(set(made_facts["pins"])) == 2
+    assert len(set(made_facts["broker_pins"])) == 2
+    private = [root / "kek.bin", *root.rglob("*.key")]
+    assert len(private) == 8
+    assert {p.stat().st_mode & 0o777 for p in private} == {0o600}
+
+
+def test_init_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("mine")
+    refused = run("init", "--dir", str(tmp_path))
+    assert refused.returncode == 1
+    assert "not empty" in refused.stderr
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_serve_and_token_say_what_to_do_without_a_folder(tmp_path: Path) -> None:
+    for command in (["serve"], ["token", "--organisation", "x"]):
+        refused = run(*command, "--dir", str(tmp_path / "none"))
+        assert refused.returncode == 1
+        assert "latchwork-cloud init" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["init"], ["serve"], ["token"]])
+def test_help_explains_every_option(command: list[str]) -> None:
+    helped = run(*command, "--help")
+    assert helped.returncode == 0
+    assert "--dir" in helped.stdout
+    assert "Traceback" not in helped.stderr
+
+
+def test_an_organisation_is_not_made_by_a_typing_error(tmp_path: Path) -> None:
+    create(tmp_path / "c", "Harbour House", "localhost", "")
+    with pytest.raises(InstallError, match="--create"):
+        add_token(tmp_path / "c", "Harbor House", "x", create=False)
+
+
+def test_a_taken_port_is_a_clear_error(own_cloud: CloudProcess, tmp_path: Path) -> None:
+    create(tmp_path / "second", "x", "localhost", "")
+    port = str(own_cloud.ready["http_port"])
+    refused = run("serve", "--dir", str(tmp_path / "second"), "--http-port", port, "--mqtt-port", "0")
+    assert refused.returncode == 1
+    assert "Address already in use" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_sigterm_ends_cleanly_with_all_processes(own_cloud: CloudProcess) -> None:
+    children = own_cloud.children()
+    assert children
+    assert own_cloud.stop() == 0
+    assert not any(alive(pid) for pid in children)
+
+
+async def test_sigkill_leaves_no_process_and_the_next_start_serves_on_the_same_ports(
+    own_cloud: CloudProcess,
+) -> None:
+    token = own_cloud.new_organisation()
+    ports = own_cloud.ready
+    async with own_cloud.api(token) as api:
+        site = await made(await api.post("/v1/sites", json={"name": "kept"}))
+    children = own_cloud.children()
+    assert own_cloud.kill() == -signal.SIGKILL
+    own_cloud.start()
+    assert own_cloud.ready == ports
+    assert not any(alive(pid) for pid in children)
+    async with own_cloud.api(token) as api:
+        assert (await made(await api.get(f"/v1/sites/{site['id']}"), 200))["name"] == "kept"
+
+
+async def test_health_and_metrics_need_no_token(cloud: CloudProcess) -> None:
+    async with cloud.api(None) as client:
+        health = await until(client, "/health", lambda body: body["status"] == "ok")
+        assert health == {"status": "ok", "store": True, "broker": True}
+        metrics = (await client.get("/metrics")).text
+    assert "latchwork_broker_connected 1.0" in metrics
+    assert "latchwork_http_request_seconds_bucket" in metrics
+
+
+async def test_a_slow_request_head_holds_no_worker(cloud: CloudProcess) -> None:
+    sockets = [socket.create_connection(("127.0.0.1", cloud.ready["http_port"])) for _ in range(50)]
+    async with cloud.api(None) as client:
+        assert (await client.get("/health")).status_code == 200
+    for one in sockets:
+        one.close()
+
+
+async def test_every_operation_is_described_and_says_how_it_fails(api: httpx.AsyncClient) -> None:
+    document = await made(await api.get("/v1/openapi.json"), 200)
+    operations = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/v1/")
+    ]
+    assert len(operations) > 30
+    for path, method, operation in operations:
+        where = f"{method.upper()} {path}"
+        assert operation.get("description") or operation.get("summary"), where
+        assert operation["security"] == [{"HTTPBearer": []}], where
+        for status in ("401", "404", "409", "413", "422", "500"):
+            content = operation["responses"][status]["content"]
+            assert list(content) == ["application/problem+json"], (where, status, list(content))
