@@ -1,0 +1,114 @@
+"""The operator's side: the cloud's API over pinned HTTPS, and its live stream."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+
+from protocol.host.pins import client_context
+
+DEADLINE_S = 20.0
+
+
+class ApiError(Exception):
+    """The API answered with a problem document."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(f"{response.request.method} {response.request.url.path}: {response.text[:300]}")
+        self.status = response.status_code
+
+
+class Api:
+    """One token's view of the cloud."""
+
+    def __init__(self, url: str, token: str, ca: str, pins: list[str]) -> None:
+        self.url = url
+        self._token = token
+        self._context = client_context(ca, pins=pins)
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            verify=self._context,
+            timeout=DEADLINE_S,
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def get(self, path: str, **query: Any) -> dict[str, Any]:
+        return self._body(await self._client.get(path, params=query))
+
+    async def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return self._body(await self._client.post(path, json=body))
+
+    def _body(self, response: httpx.Response) -> dict[str, Any]:
+        if not response.is_success:
+            raise ApiError(response)
+        body = response.json()
+        assert isinstance(body, dict)
+        return body
+
+    async def events(self, **query: Any) -> list[dict[str, Any]]:
+        """All events that fit, oldest first."""
+        found: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"next_cursor": None}
+        while True:
+            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+            page = await self.get("/v1/events", limit=200, **query, **cursor)
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+
+    async def finished(self, attempt: dict[str, Any], deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """The action attempt once it is no longer pending."""
+        ends = time.monotonic() + deadline_s
+        while attempt["status"] == "pending" and time.monotonic() < ends:
+            attempt = await self.get(f"/v1/action_attempts/{attempt['id']}", wait=5)
+        return attempt
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator["EventStream"]:
+        """The live stream; entered when it is caught up."""
+        address = self.url.replace("https://", "wss://") + "/v1/stream"
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with connect(
+            address, ssl=self._context, additional_headers=headers, proxy=None, open_timeout=DEADLINE_S
+        ) as socket:
+            stream = EventStream(socket)
+            await stream.until_ready()
+            yield stream
+
+
+class EventStream:
+    """Events as they come."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def until_ready(self) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while (await self._next())["type"] != "ready":
+                pass
+
+    async def wait(
+        self, fits: Callable[[dict[str, Any]], bool], deadline_s: float = DEADLINE_S
+    ) -> dict[str, Any]:
+        """The next event that fits; raises TimeoutError."""
+        async with asyncio.timeout(deadline_s):
+            while True:
+                message = await self._next()
+                if message["type"] == "event" and fits(message["event"]):
+                    event = message["event"]
+                    assert isinstance(event, dict)
+                    return event
+
+    async def _next(self) -> dict[str, Any]:
+        message = json.loads(await self._socket.recv())
+        assert isinstance(message, dict)
+        return message

@@ -1,0 +1,167 @@
+"""One organisation with one site: cloud, gateway, and as many doors as are asked for, all in one folder."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from hil.board.board import Board
+from hil.board.description import Description, builtin
+from hil.board.signals import TraceSink
+from hil.radio.medium import Medium
+from hil.stack.api import Api
+from hil.stack.service import Service, ServiceError
+from hil.stack.station import provision
+from hil.vm.spawner import Zygote
+
+WIFI = {"ssid": "latchwork-site", "key": "bench-only-key"}
+COMMAND_DEADLINE_S = 60.0
+CONNECT_DEADLINE_S = 30.0
+LISTENING = "latchwork: not provisioned"
+
+
+def command(name: str) -> str:
+    """A console script of the environment that we run in."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@dataclass
+class DoorSite:
+    """A door: its board on the bench, and its names in the cloud."""
+
+    name: str
+    board: Board
+    door_id: str = ""
+    device_id: str = ""
+
+
+class Installation:
+    """`async with Installation(folder) as site:` serves; everything ends with the block."""
+
+    def __init__(
+        self, folder: Path, *, organisation: str = "Harbour House", trace: TraceSink | None = None
+    ) -> None:
+        self.folder = folder
+        self.organisation = organisation
+        self.doors: dict[str, DoorSite] = {}
+        self.medium = Medium()
+        self.cloud_facts: dict[str, Any] = {}
+        self.site_id = ""
+        self._trace = trace
+        self._zygote: Zygote | None = None
+        self._api: Api | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        cloud, gateway = str(folder / "cloud"), str(folder / "gateway")
+        serve = [command("latchwork-cloud"), "serve", "--dir", cloud, "--json"]
+        self.cloud = Service("cloud", [*serve, "--http-port", "0", "--mqtt-port", "0"], folder / "cloud.log")
+        run = [command("latchwork-gateway"), "run", "--dir", gateway, "--json"]
+        self.gateway = Service("gateway", run, folder / "gateway.log")
+
+    @property
+    def api(self) -> Api:
+        if self._api is None:
+            raise ServiceError("the cloud has not been started")
+        return self._api
+
+    async def __aenter__(self) -> Self:
+        self._zygote = await Zygote.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for door in self.doors.values():
+            await door.board.stop()
+        if self._api is not None:
+            await self._api.aclose()
+        await self.gateway.stop()
+        await self.cloud.stop()
+        await self.medium.aclose()
+        if self._zygote is not None:
+            await self._zygote.close()
+
+    async def start_cloud(self) -> None:
+        """Make the cloud and serve it."""
+        arguments = [
+            "init",
+            "--dir",
+            str(self.folder / "cloud"),
+            "--organisation",
+            self.organisation,
+            "--json",
+        ]
+        self.cloud_facts = json.loads(await self._once("latchwork-cloud", arguments))
+        ready = await self.cloud.start()
+        facts = self.cloud_facts
+        self._api = Api(ready["url"], facts["token"], facts["ca"], facts["pins"])
+
+    async def start_gateway(self, site: str = "Harbour House") -> None:
+        """Make the site, enrol its gateway and run it."""
+        self.site_id = (await self.api.post("/v1/sites", {"name": site}))["id"]
+        facts = self.cloud_facts
+        pins = [word for pin in facts["pins"] for word in ("--pin", pin)]
+        arguments = ["enrol", "--url", self.api.url, "--site", self.site_id, "--ca", facts["ca_file"], *pins]
+        where = ["--host", "localhost", "--port", str(free_port()), "--dir", str(self.folder / "gateway")]
+        token = {"LATCHWORK_TOKEN": facts["token"]}
+        await self._once("latchwork-gateway", [*arguments, *where, "--json"], token)
+        await self.gateway.start()
+
+    async def _once(self, name: str, arguments: list[str], env: dict[str, str] | None = None) -> str:
+        """Run a command to its end; what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            command(name),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
+        async with asyncio.timeout(COMMAND_DEADLINE_S):
+            out, err = await process.communicate()
+        if process.returncode:
+            raise ServiceError(f"{name} {arguments[0]} failed:\n{err.decode(errors='replace')[-2000:]}")
+        return out.decode()
+
+    async def add_board(self, name: str, description: Description | None = None) -> DoorSite:
+        """Power a new board with an empty flash; it waits on its console to be provisioned."""
+        assert self._zygote is not None
+        board = Board(
+            description or builtin(),
+            name,
+            self.folder / name,
+            vm=self._zygote,
+            medium=self.medium,
+            trace=self._trace,
+        )
+        self.doors[name] = door = DoorSite(name, board)
+        await board.start()
+        return door
+
+    async def provision(self, door: DoorSite, title: str) -> dict[str, Any]:
+        """Make the door and its device in the cloud, put the bundle on the board, restart it; the bundle."""
+        door.door_id = (await self.api.post("/v1/doors", {"site_id": self.site_id, "name": title}))["id"]
+        body = {"door_id": door.door_id, "name": title, "wifi": WIFI}
+        bundle = await self.api.post("/v1/devices", body)
+        door.device_id = bundle["device_id"]
+        await door.board.console.wait_for(LISTENING, CONNECT_DEADLINE_S)
+        await provision(door.board.console.path, bundle)
+        await door.board.reset()
+        return bundle
+
+    async def connected(self, door: DoorSite, deadline_s: float = CONNECT_DEADLINE_S) -> dict[str, Any]:
+        """Wait until the cloud has heard from the door and the door runs its newest configuration."""
+        async with asyncio.timeout(deadline_s):
+            while True:
+                device = await self.api.get(f"/v1/devices/{door.device_id}")
+                if device["connected"] and device["in_sync"]:
+                    return device
+                await asyncio.sleep(0.05)

@@ -1,0 +1,105 @@
+"""A server of ours as a child process: started until it says that it is ready, stopped, or killed as by a fault."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+READY_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 10.0
+TAIL_LINES = 25
+
+# Runs in the child before the server takes its place: a bench that is killed leaves nothing behind.
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+if sys.platform == "linux": ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]): sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ServiceError(Exception):
+    """A server did not start; the message holds the end of its log."""
+
+
+class Service:
+    """`start` returns the JSON line that the server prints when it serves. Its log goes to `log`."""
+
+    def __init__(self, name: str, arguments: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self.name = name
+        self.ready: dict[str, Any] = {}
+        self._arguments = arguments
+        self._log = log
+        self.environment = {**os.environ, **(env or {})}
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self.running else None
+
+    async def start(self) -> dict[str, Any]:
+        """Start, and wait for the ready line. Raises ServiceError; then nothing is left running."""
+        if self.running:
+            raise ServiceError(f"{self.name} is already running")
+        shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *shim,
+                *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,  # Ctrl-C is the bench's to handle, in its order
+            )
+        try:
+            async with asyncio.timeout(READY_DEADLINE_S):
+                self.ready = await self._ready_line(self._process)
+        except (TimeoutError, ServiceError) as error:
+            await self.kill()
+            raise ServiceError(f"{self.name} did not start: {error}\n{self.tail()}") from None
+        return self.ready
+
+    async def _ready_line(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        if not line:
+            raise ServiceError(f"it ended with status {await process.wait()}")
+        facts = json.loads(line)
+        if not isinstance(facts, dict) or not facts.get("ready"):
+            raise ServiceError(f"it said {line!r}")
+        return facts
+
+    async def stop(self) -> int | None:
+        """SIGTERM, then SIGKILL if it does not end in time; the exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int | None:
+        """SIGKILL, as a crash or a power loss. Its children die with it."""
+        return await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals) -> int | None:
+        process = self._process
+        if process is None:
+            return None
+        if process.returncode is None:
+            process.send_signal(number)
+        try:
+            async with asyncio.timeout(STOP_DEADLINE_S):
+                return await process.wait()
+        except TimeoutError:
+            process.kill()
+            return await process.wait()
+
+    def tail(self) -> str:
+        """The end of the log."""
+        with self._log.open(errors="replace") as log:
+            return "".join(deque(log, TAIL_LINES))
