@@ -98,13 +98,16 @@ def run(
         int,
         typer.Option(help="Serve Prometheus metrics at 127.0.0.1 on this port; 0: do not.", min=0, max=65535),
     ] = 0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Log the topic and size of every message that passes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Serve the site until SIGTERM or Ctrl-C. Logs are JSON lines on stderr.
 
     Nothing needs the cloud to be there: devices are served and events are kept until it is back.
     """
-    _log_to_stderr()
+    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     try:
         asyncio.run(_serve(Folder(directory), metrics_port, as_json))
     except (NotEnrolled, BrokerError, OSError) as error:
@@ -145,7 +148,7 @@ def _free_port() -> int:
     return port
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -154,7 +157,7 @@ def _log_to_stderr() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -1,11 +1,14 @@
 """Who may speak at the site's broker: by the registry's pins, a device on its own topics; and the gateway."""
 
+import structlog
 from cryptography import x509
 
 from gateway import metrics
 from gateway.registry import Registry
 from protocol.host.admission import Refusal, Verdict
 from protocol.host.nats_claims import Permissions
+
+log = structlog.get_logger(__name__)
 
 
 class Doorman:
@@ -31,6 +34,7 @@ class Doorman:
         if pin not in device.pins:
             return Refusal("wrong_pin")
         metrics.ADMITTED.inc()
+        log.debug("admission.admitted", who=client_id)
         self._admitted[client_id] = pin
         return Permissions(publish=(f"d/{client_id}/up/#",), subscribe=(f"d/{client_id}/down/#",))
 

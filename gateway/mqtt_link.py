@@ -88,7 +88,10 @@ class MqttLink:
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> bool:
         """Write it now. False, and nothing is sent, without a session or while too much is unsent."""
         session = self._session
-        return session is not None and session.publish(topic, payload, qos)
+        sent = session is not None and session.publish(topic, payload, qos)
+        if sent:
+            log.debug("message.sent", link=self.name, topic=topic, size=len(payload))
+        return sent
 
     async def run(self) -> None:
         """Hold a session until cancelled; come back with jittered back-off."""
@@ -137,6 +140,7 @@ class MqttLink:
             self._on_change(False)
 
     def _receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        log.debug("message.received", link=self.name, topic=topic[:128], size=len(payload))
         try:
             self._on_message(topic, payload, retained)
         except Exception:  # one message that we cannot take must not end the session of all others
