@@ -10,7 +10,6 @@ the seal.
 """
 
 import asyncio
-import json
 import time
 from datetime import datetime
 from functools import partial
@@ -33,6 +32,7 @@ from cloud_api.services import Cloud
 from cloud_api.settings import RESULT_GRACE_S, SILENT_AFTER_S
 from protocol.command import build_command
 from protocol.envelope import LABEL_COMMAND, seal
+from protocol.host.cloud_messages import Sealed
 from protocol.topics import site_down
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ async def unlock(cloud: Cloud, caller: Principal, door_id: str) -> AttemptOut:
         return show_attempt(attempt)
     envelope = seal(line.command_key, LABEL_COMMAND, _payload(attempt))
     topic = site_down(line.shard, line.site_id, "command")
-    message = json.dumps({"d": line.device_id, "e": envelope})
+    message = Sealed(d=line.device_id, e=envelope).encode()
     await cloud.db.insert(ActionAttempt, values)
     cloud.background(_publish(cloud, line, attempt.id, topic, message, started))
     cloud.expiry.set()
@@ -142,7 +142,7 @@ def _payload(attempt: ActionAttempt) -> dict[str, Any]:
 
 
 async def _publish(
-    cloud: Cloud, line: Line, attempt_id: str, topic: str, message: str, started: float
+    cloud: Cloud, line: Line, attempt_id: str, topic: str, message: bytes, started: float
 ) -> None:
     try:
         sending = cloud.link.publish(topic, message)

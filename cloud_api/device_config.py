@@ -6,7 +6,6 @@ reports. `converge` closes the difference, so a push that is lost in an outage n
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from cloud_api.fleet import NEVER_PUSHED
 from cloud_api.mqtt import Unreachable
 from cloud_api.services import Cloud
 from protocol.envelope import LABEL_CONFIG, seal
+from protocol.host.cloud_messages import Sealed
 from protocol.topics import site_down
 
 log = structlog.get_logger(__name__)
@@ -156,12 +156,10 @@ async def push_configuration(cloud: Cloud, device_id: str) -> None:
         return build_configuration(session, device)
 
     payload = await cloud.db.read(work)
-    envelope = seal(line.config_key, LABEL_CONFIG, payload)
+    message = Sealed(d=device_id, e=seal(line.config_key, LABEL_CONFIG, payload))
     line.config_pushed_at = time.monotonic()
     try:
-        await cloud.link.publish(
-            site_down(line.shard, line.site_id, "config"), json.dumps({"d": device_id, "e": envelope})
-        )
+        await cloud.link.publish(site_down(line.shard, line.site_id, "config"), message.encode())
     except Unreachable as error:
         line.config_pushed_at = NEVER_PUSHED
         log.info("config_push_failed", device_id=device_id, error=str(error))

@@ -9,7 +9,6 @@ belongs to that site.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 
@@ -17,7 +16,6 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cloud_api import messages
 from cloud_api.clock import now_ms
 from cloud_api.commands import FAILED, SUCCEEDED, finish
 from cloud_api.db.models import Device, Gateway, Site
@@ -32,6 +30,8 @@ from protocol.clock import build_time_reply
 from protocol.command import parse_result
 from protocol.envelope import LABEL_RESULT, LABEL_TIME, open_sealed, seal
 from protocol.errors import Malformed, ProtocolError
+from protocol.host import cloud_messages
+from protocol.host.messages import parse
 from protocol.topics import parse_cloud_topic, site_down
 
 log = structlog.get_logger(__name__)
@@ -110,21 +110,21 @@ class Ingest:
         return line
 
     async def _time(self, site_id: str, payload: bytes) -> None:
-        request = messages.parse(messages.TimeRequest, payload)
+        request = parse(cloud_messages.TimeRequest, payload)
         line = await self._line(site_id, request.d)
         reply = build_time_reply(line.device_id, request.n, now_ms())
-        message = json.dumps({"d": line.device_id, "e": seal(line.time_key, LABEL_TIME, reply)})
+        message = cloud_messages.Sealed(d=line.device_id, e=seal(line.time_key, LABEL_TIME, reply))
         # Not awaited here: the next device must not wait for this one's PUBACK.
-        self._cloud.background(self._send(site_down(line.shard, line.site_id, "time"), message))
+        self._cloud.background(self._send(site_down(line.shard, line.site_id, "time"), message.encode()))
 
-    async def _send(self, topic: str, message: str) -> None:
+    async def _send(self, topic: str, message: bytes) -> None:
         try:
             await self._cloud.link.publish(topic, message)
         except Unreachable:
             self.drop("broker_unreachable", topic)
 
     async def _result(self, site_id: str, payload: bytes) -> None:
-        message = messages.parse(messages.Result, payload)
+        message = parse(cloud_messages.Sealed, payload)
         line = await self._line(site_id, message.d)
         result = parse_result(open_sealed(line.command_key, LABEL_RESULT, message.e))
         if result["dev"] != line.device_id:
@@ -135,7 +135,7 @@ class Ingest:
             raise Refused("late_result")
 
     async def _state(self, site_id: str, payload: bytes) -> None:
-        state = messages.parse(messages.State, payload)
+        state = parse(cloud_messages.State, payload)
         line = await self._line(site_id, state.d)
         line.boot = state.boot
         values = {
@@ -156,7 +156,7 @@ class Ingest:
             self._cloud.converge.set()
 
     async def _log(self, site_id: str, payload: bytes) -> None:
-        counters = messages.parse(messages.Counters, payload)
+        counters = parse(cloud_messages.Counters, payload)
         line = await self._line(site_id, counters.d)
         values = {"last_seen_at": line.last_seen_at, "connected": True}
         statement = update(Device).where(Device.id == counters.d).values(values)
@@ -165,7 +165,7 @@ class Ingest:
             log.info("device_counters", device_id=counters.d, counters=counters.counters)
 
     async def _hello(self, site_id: str, payload: bytes) -> None:
-        hello = messages.parse(messages.Hello, payload)
+        hello = parse(cloud_messages.Hello, payload)
 
         def work(session: Session) -> int | None:
             gateway = session.scalar(select(Gateway).where(Gateway.id == hello.g, Gateway.site_id == site_id))

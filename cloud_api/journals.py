@@ -10,7 +10,6 @@ The chains are cached here; this worker is their only writer, and a failed commi
 """
 
 import asyncio
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from cloud_api import messages
 from cloud_api.chains import Delivery, examine, leap, load_chain, store_chain
 from cloud_api.clock import now_ms
 from cloud_api.db.models import Device, Event, Gateway
@@ -32,6 +30,8 @@ from cloud_api.secrets import SecretError
 from cloud_api.services import Cloud
 from cloud_api.settings import INGEST_BATCH, INGEST_QUEUE
 from protocol.errors import Malformed, ProtocolError
+from protocol.host.cloud_messages import Ack, Audit, AuditEvent, Events
+from protocol.host.messages import parse
 from protocol.journal import ChainState
 from protocol.topics import shard_of, site_down
 
@@ -59,7 +59,7 @@ class _Batch:
     """What one commit will store and acknowledge."""
 
     deliveries: list[tuple[Line, _Chain, Delivery]] = field(default_factory=list)
-    audits: list[tuple[str, messages.Audit]] = field(default_factory=list)
+    audits: list[tuple[str, Audit]] = field(default_factory=list)
     watermarks: dict[tuple[str, str], int] = field(default_factory=dict)  # (site, source) → sequence
 
 
@@ -93,16 +93,16 @@ class Journals:
     async def _take(self, batch: _Batch, site_id: str, leaf: str, payload: bytes) -> None:
         try:
             if leaf == "audit":
-                batch.audits.append((site_id, messages.parse(messages.Audit, payload)))
+                batch.audits.append((site_id, parse(Audit, payload)))
             else:
-                await self._take_records(batch, site_id, messages.parse(messages.Events, payload))
+                await self._take_records(batch, site_id, parse(Events, payload))
         except ProtocolError as error:
             self.drop(error.reason, f"{site_id}/{leaf}")
         except SecretError as error:
             self.drop("secret", f"{site_id}/{leaf}")
             log.error("secret_unreadable", error=str(error))
 
-    async def _take_records(self, batch: _Batch, site_id: str, message: messages.Events) -> None:
+    async def _take_records(self, batch: _Batch, site_id: str, message: Events) -> None:
         line = await self._cloud.fleet.device(message.d)
         if line is None or line.site_id != site_id:
             self.drop("unknown_device" if line is None else "foreign_device", f"{site_id}/events")
@@ -110,8 +110,7 @@ class Journals:
         line.last_seen_at = now_ms()
         chain = await self._chain(line)
         # Some 0.1 ms of HMAC a record, in a thread: an unlock must not wait for a backlog.
-        raws = message.raws()
-        delivery = await asyncio.to_thread(self._examine, chain, raws)
+        delivery = await asyncio.to_thread(self._examine, chain, list(message.r))
         chain.state = delivery.state
         batch.deliveries.append((line, chain, delivery))
         batch.watermarks[site_id, line.device_id] = delivery.state.seq
@@ -180,7 +179,7 @@ class Journals:
             device.last_seen_at = line.last_seen_at
 
     def _store_audit(
-        self, session: Session, events: list[Event], batch: _Batch, site_id: str, audit: messages.Audit
+        self, session: Session, events: list[Event], batch: _Batch, site_id: str, audit: Audit
     ) -> None:
         gateway = session.scalar(select(Gateway).where(Gateway.id == audit.g, Gateway.site_id == site_id))
         if gateway is None:
@@ -195,7 +194,7 @@ class Journals:
                 self._presence(site_id, item)
         batch.watermarks[site_id, gateway.id] = gateway.audit_seq
 
-    def _presence(self, site_id: str, item: messages.AuditEvent) -> None:
+    def _presence(self, site_id: str, item: AuditEvent) -> None:
         """A device has left the site broker: until it is heard again, a command would reach nobody."""
         line = self._cloud.fleet.cached(str(item.data.get("device_id")))
         if item.type == DISCONNECTED and line is not None and line.site_id == site_id:
@@ -214,7 +213,7 @@ class Journals:
     async def _acknowledge(self, watermarks: dict[tuple[str, str], int]) -> None:
         sending = [
             self._cloud.link.publish(
-                site_down(shard_of(site_id), site_id, "ack"), json.dumps({"d": source, "seq": seq})
+                site_down(shard_of(site_id), site_id, "ack"), Ack(d=source, seq=seq).encode()
             )
             for (site_id, source), seq in watermarks.items()
         ]

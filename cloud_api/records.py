@@ -8,10 +8,11 @@ from cloud_api.clock import now_ms
 from cloud_api.db.models import Device, Event, Gateway, Key
 from cloud_api.events import add_cloud_event
 from cloud_api.fleet import Line
-from cloud_api.messages import MAX_DATA, AuditEvent
 from protocol.access import STATUS_NAMES
+from protocol.host.cloud_messages import AuditEvent
 from protocol.journal import EVENT_NAMES, METHOD_NAMES
 
+MAX_DATA = 4096  # a gateway's note, as text
 TIME_UNKNOWN = 0xFFFF  # uncertainty of a record whose device did not know the time
 # What a gateway reports under a device's own name would look as if the device had said it.
 GATEWAY_PREFIX = "gateway_"

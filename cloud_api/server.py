@@ -37,6 +37,7 @@ from cloud_api.settings import Folder, Settings
 from cloud_api.stream import Hub
 from protocol.host.admission import Admission
 from protocol.host.broker import BrokerFiles, NatsBroker
+from protocol.host.cloud_messages import MAX_REGISTRY
 from protocol.host.nats_claims import new_issuer
 from protocol.host.pins import client_context
 
@@ -44,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 STREAMS_DEADLINE_S = 2.0
 HOUSEKEEPING_S = 3600.0
-BROKER_PAYLOAD = 256 * 1024
+BROKER_PAYLOAD = MAX_REGISTRY  # the largest of all messages
 RESTART_PAUSE_S = 0.5
 WORKER_PAUSE_S = 1.0
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from gateway import messages, metrics
+from gateway import metrics
 from gateway.drops import Drops, NotPassedOn
 from gateway.registry import Registry
 from protocol.errors import Malformed, ProtocolError
+from protocol.host import cloud_messages
+from protocol.host.messages import parse
 from protocol.topics import down, parse_cloud_topic
 
 SEALED = ("command", "time", "config")
@@ -21,7 +23,7 @@ class Downward:
         registry: Registry,
         to_site: Callable[[str, bytes], bool],
         on_acknowledged: Callable[[str, int], None],
-        on_registry: Callable[[messages.RegistryMessage], None],
+        on_registry: Callable[[cloud_messages.Registry], None],
         drops: Drops,
     ) -> None:
         self._place = (shard, site_id)
@@ -40,10 +42,10 @@ class Downward:
             if leaf in SEALED:
                 self._forward(leaf, payload, retained)
             elif leaf == "ack":
-                acknowledgement = messages.parse(messages.Acknowledgement, payload)
-                self._on_acknowledged(acknowledgement.d, acknowledgement.seq)
+                ack = parse(cloud_messages.Ack, payload)
+                self._on_acknowledged(ack.d, ack.seq)
             elif leaf == "registry":
-                self._on_registry(messages.parse(messages.RegistryMessage, payload))
+                self._on_registry(parse(cloud_messages.Registry, payload))
             else:
                 raise Malformed("bad_topic")
         except (ProtocolError, NotPassedOn) as error:
@@ -52,7 +54,7 @@ class Downward:
     def _forward(self, leaf: str, payload: bytes, retained: bool) -> None:
         if retained:
             raise NotPassedOn("retained")
-        message = messages.parse(messages.Sealed, payload)
+        message = parse(cloud_messages.Sealed, payload)
         if not self._registry.is_active(message.d):
             raise NotPassedOn("unknown_device")
         if not self._to_site(down(message.d, leaf), message.e.encode()):

@@ -12,10 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ValidationError
 
-from gateway.messages import RegistryMessage
 from gateway.registry import Registry
 from gateway.settings import CloudBroker, Folder, Settings, write_secret
-from protocol.host import pki
+from protocol.host import cloud_messages, pki
 
 ANSWER_DEADLINE_S = 20.0
 
@@ -34,7 +33,7 @@ class Enrolled(BaseModel):
     client_certificate: str
     broker_certificate: str
     cloud_broker: CloudBroker
-    registry: RegistryMessage
+    registry: cloud_messages.Registry
 
 
 def enrol(
@@ -64,7 +63,7 @@ def enrol(
     write_secret(folder.client_certificate, enrolled.client_certificate.encode())
     write_secret(folder.broker_certificate, enrolled.broker_certificate.encode())
     registry = Registry(folder.registry)
-    registry.replace(enrolled.registry.ver, [entry.model_dump() for entry in enrolled.registry.devices])
+    registry.replace(enrolled.registry)
     registry.save(registry.snapshot())
     settings = Settings(
         gateway_id=enrolled.gateway_id,

@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.host import cloud_messages
+
 ACTIVE = "active"
 
 
@@ -42,7 +44,9 @@ class Registry:
             row = db.execute("SELECT version, devices FROM registry").fetchone()
         if row:
             self.version = row[0]
-            self._devices = {d["id"]: _device(d) for d in json.loads(row[1])}
+            self._devices = {
+                d["id"]: Device(d["id"], frozenset(d["pins"]), d["status"]) for d in json.loads(row[1])
+            }
 
     def __len__(self) -> int:
         return len(self._devices)
@@ -54,12 +58,12 @@ class Registry:
         device = self._devices.get(device_id)
         return device is not None and device.active
 
-    def replace(self, version: int, devices: list[dict[str, object]]) -> bool:
+    def replace(self, newer: cloud_messages.Registry) -> bool:
         """Take a newer list, in memory, at once. False, and no change, for one that is older than ours."""
-        if version < self.version:
+        if newer.ver < self.version:
             return False
-        self.version = version
-        self._devices = {str(d["id"]): _device(d) for d in devices}
+        self.version = newer.ver
+        self._devices = {d.id: Device(d.id, frozenset(d.pins), d.status) for d in newer.devices}
         return True
 
     def snapshot(self) -> Snapshot:
@@ -73,9 +77,3 @@ class Registry:
             db.execute("PRAGMA synchronous=FULL")
             db.execute("DELETE FROM registry")
             db.execute("INSERT INTO registry VALUES(?, ?)", (snapshot.version, snapshot.devices))
-
-
-def _device(entry: dict[str, object]) -> Device:
-    pins = entry["pins"]
-    assert isinstance(pins, list)
-    return Device(str(entry["id"]), frozenset(map(str, pins)), str(entry["status"]))

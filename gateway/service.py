@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import random
 import sqlite3
 import ssl
@@ -17,7 +16,6 @@ from gateway.commits import Commits
 from gateway.doorman import Doorman
 from gateway.downward import Downward
 from gateway.drops import Drops
-from gateway.messages import RegistryMessage
 from gateway.mqtt_link import Endpoint, MqttLink
 from gateway.registry import Registry
 from gateway.settings import Folder
@@ -26,6 +24,7 @@ from gateway.spool import Spool
 from gateway.uplink import Rows, Uplink
 from gateway.upward import Upward
 from gateway.wire import audit_message, events_message
+from protocol.host import cloud_messages, site_messages
 from protocol.host.pins import client_context, spki_sha256
 from protocol.topics import down, site_down, site_up
 
@@ -160,8 +159,8 @@ class Gateway:
         self._uplink.link_changed(up)
 
     def _say_hello(self) -> None:
-        hello = {"g": self.settings.gateway_id, "registry": self._registry.version}
-        self._cloud.publish(self._up_topic("hello"), json.dumps(hello).encode())
+        hello = cloud_messages.Hello(g=self.settings.gateway_id, registry=self._registry.version)
+        self._cloud.publish(self._up_topic("hello"), hello.encode())
 
     async def _greet(self) -> None:
         # Nobody may have been listening at the cloud's broker when our session began.
@@ -193,7 +192,7 @@ class Gateway:
     def _tell(self, stream: str, seq: int) -> None:
         if stream != self.settings.gateway_id and seq:
             self._told[stream] = seq
-            self._site.publish(down(stream, "ack"), json.dumps({"seq": seq}).encode())
+            self._site.publish(down(stream, "ack"), site_messages.Ack(seq=seq).encode())
 
     def _send_rows(self, stream: str, rows: Rows) -> bool:
         if stream == self.settings.gateway_id:
@@ -219,8 +218,8 @@ class Gateway:
                 if durable is not None and durable > self._told.get(stream, 0):
                     self._tell(stream, durable)
 
-    def _new_registry(self, message: RegistryMessage) -> None:
-        if not self._registry.replace(message.ver, [entry.model_dump() for entry in message.devices]):
+    def _new_registry(self, message: cloud_messages.Registry) -> None:
+        if not self._registry.replace(message):
             log.warning("registry.older_than_ours", theirs=message.ver, ours=self._registry.version)
             return
         log.info("registry.taken", version=message.ver, devices=len(message.devices))

@@ -4,15 +4,16 @@ A result, a time request and a state go straight through. Events go to the spool
 """
 
 import collections
-import json
 import time
 from collections.abc import Callable
 
-from gateway import messages, metrics
+from gateway import metrics
 from gateway.drops import Drops, NotPassedOn
 from gateway.registry import Registry
 from gateway.spool import Arrival, Note
 from protocol.errors import Malformed, ProtocolError
+from protocol.host import cloud_messages, site_messages
+from protocol.host.messages import Message, parse
 from protocol.topics import parse_site_topic, site_up
 
 # A result that missed the cloud by a reconnect is worth keeping for a moment; then the attempt has failed.
@@ -63,8 +64,6 @@ class Upward:
             device = name
             if retained:
                 raise NotPassedOn("retained")
-            if len(payload) > messages.MAX_UP:
-                raise Malformed("too_large")
             self._handlers[leaf](device, payload)
         except (ProtocolError, NotPassedOn) as error:
             self._drops.drop(error.reason, device, topic, str(error))
@@ -82,32 +81,32 @@ class Upward:
                 del self._states[device]
 
     def _result(self, device: str, payload: bytes) -> None:
-        messages.parse(messages.Envelope, payload)
-        message = json.dumps({"d": device, "e": payload.decode()}).encode()
+        parse(site_messages.Envelope, payload)
+        message = cloud_messages.Sealed(d=device, e=payload.decode()).encode()
         if not self._send("result", message):
             self._held.append((self._clock() + HOLD_RESULT_S, message))
 
     def _events(self, device: str, payload: bytes) -> None:
-        arrival = Arrival(device, messages.records(messages.parse(messages.Events, payload)))
-        if not self._offer(arrival):
+        events = parse(site_messages.Events, payload)
+        if not self._offer(Arrival(device, events.numbered())):
             raise NotPassedOn("spool_busy")
         metrics.FORWARDED.labels(direction="up", leaf="events").inc()
 
     def _time(self, device: str, payload: bytes) -> None:
-        request = messages.parse(messages.TimeRequest, payload)
-        self._send_or_drop("time", {"d": device, "n": request.n})
+        request = parse(site_messages.TimeRequest, payload)
+        self._send_or_drop("time", cloud_messages.TimeRequest(d=device, n=request.n))
 
     def _state(self, device: str, payload: bytes) -> None:
-        state = messages.parse(messages.State, payload)
-        self._states[device] = json.dumps({"d": device, **state.model_dump()}).encode()
+        state = parse(site_messages.State, payload)
+        self._states[device] = cloud_messages.State(d=device, **state.model_dump()).encode()
         self._send("state", self._states[device])  # else with the next session
 
     def _log(self, device: str, payload: bytes) -> None:
-        counters = messages.parse(messages.Counters, payload).counters
-        self._send_or_drop("log", {"d": device, "counters": counters})
+        counters = parse(site_messages.Counters, payload).counters
+        self._send_or_drop("log", cloud_messages.Counters(d=device, counters=counters))
 
-    def _send_or_drop(self, leaf: str, message: dict[str, object]) -> None:
-        if not self._send(leaf, json.dumps(message).encode()):
+    def _send_or_drop(self, leaf: str, message: Message) -> None:
+        if not self._send(leaf, message.encode()):
             raise NotPassedOn("cloud_away")
 
     def _send(self, leaf: str, message: bytes) -> bool:

@@ -18,6 +18,7 @@ from cloud_api.registry import build_registry
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
 from cloud_api.routes.devices import BrokerOut
 from cloud_api.routes.schemas import Body, GatewayPath, SiteId
+from protocol.host.cloud_messages import Registry
 from protocol.topics import shard_of
 
 router = resource_router("gateways")
@@ -97,7 +98,7 @@ async def enrol_gateway(
         )
         raise Problem(422, "invalid_request", "Two pins of one key are no backup.", errors=[place])
 
-    def work(session: Session) -> tuple[dict[str, Any], Event]:
+    def work(session: Session) -> tuple[Registry, Event]:
         own(session, Site, body.site_id, caller)
         active = select(Gateway.id).where(Gateway.site_id == body.site_id, Gateway.status == "active")
         if session.scalar(active) is not None:
@@ -136,7 +137,7 @@ async def enrol_gateway(
             server_name=server_name(cloud.settings.host),
             pins=cloud.authority.broker_pins,
         ),
-        registry=registry,
+        registry=registry.model_dump(mode="json"),
     )
 
 

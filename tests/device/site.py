@@ -124,7 +124,11 @@ class Site:
 
     async def next(self, leaf: str) -> Any:
         """The next message of the device on `up/<leaf>`."""
-        return json.loads(await asyncio.wait_for(self.queue(leaf).get(), DEADLINE))
+        return json.loads(await self.raw(leaf))
+
+    async def raw(self, leaf: str) -> bytes:
+        """The next message of the device on `up/<leaf>`, as it came."""
+        return await asyncio.wait_for(self.queue(leaf).get(), DEADLINE)
 
     async def down(self, leaf: str, message: object) -> None:
         payload = message if isinstance(message, bytes | str) else json.dumps(message)
