@@ -17,26 +17,21 @@ if TYPE_CHECKING:
 KEY_SIZE = 32
 MAC_SIZE = 16  # truncated to 128 bits wherever a MAC goes on a wire
 _BLOCK = 64
+_IPAD = int.from_bytes(b"\x36" * _BLOCK, "big")
+_OPAD = int.from_bytes(b"\x5c" * _BLOCK, "big")
 _SALT = b"latchwork/1"
-
-
-def _pad(key: "Buffer", with_byte: int) -> bytes:
-    if len(key) > _BLOCK:
-        key = hashlib.sha256(key).digest()
-    out = bytearray(_BLOCK)
-    for i in range(_BLOCK):
-        out[i] = with_byte
-    for i in range(len(key)):
-        out[i] ^= key[i]
-    return bytes(out)
 
 
 def hmac_sha256(key: "Buffer", *parts: "Buffer") -> bytes:
     """HMAC-SHA256 over the concatenation of `parts`; 32 bytes."""
-    inner = hashlib.sha256(_pad(key, 0x36))
+    if len(key) > _BLOCK:
+        key = hashlib.sha256(key).digest()
+    # One long integer is padded at once: byte by byte this cost more than the hash.
+    padded = int.from_bytes(key, "big") << 8 * (_BLOCK - len(key))
+    inner = hashlib.sha256((padded ^ _IPAD).to_bytes(_BLOCK, "big"))
     for part in parts:
         inner.update(part)
-    outer = hashlib.sha256(_pad(key, 0x5C))
+    outer = hashlib.sha256((padded ^ _OPAD).to_bytes(_BLOCK, "big"))
     outer.update(inner.digest())
     return outer.digest()
 
