@@ -1,7 +1,7 @@
 """The access decision: one table of reasons to refuse, asked from top to bottom. What passes them all is granted."""
 
 from protocol.clock import inside
-from protocol.credential import REMOTE_ONLY
+from protocol.credential import NEVER, ONE_TIME, REMOTE_ONLY
 from protocol.journal import METHOD_BLE, METHOD_REMOTE, METHOD_REX
 
 TYPE_CHECKING = False
@@ -36,7 +36,6 @@ STATUS_NAMES = {
     STATUS_WINDOW: "outside_window",
     STATUS_SCHEDULE: "outside_schedule",
 }
-_ONE_TIME = 2
 
 
 class Facts:
@@ -72,7 +71,7 @@ def _uncertain(f: Facts, g: "Grant") -> bool:
 
 
 def _outside(f: Facts, g: "Grant") -> bool:
-    limited = g.not_before > 0 or g.not_after != 0xFFFFFFFF
+    limited = g.not_before > 0 or g.not_after != NEVER
     return limited and (f.clock is None or not inside(f.clock, g.not_before, g.not_after))
 
 
@@ -90,7 +89,7 @@ _REFUSALS = (
     (STATUS_GENERATION, lambda f, g: g.token.generation < f.min_generation),
     (STATUS_CAVEAT, lambda f, g: not g.permits(f.door_id, f.action)),
     (STATUS_REMOTE_ONLY, lambda f, g: bool(g.token.flags & REMOTE_ONLY)),
-    (STATUS_UNSUPPORTED, lambda f, g: bool(g.token.flags & _ONE_TIME)),
+    (STATUS_UNSUPPORTED, lambda f, g: bool(g.token.flags & ONE_TIME)),
     (STATUS_CLOCK, _uncertain),
     (STATUS_WINDOW, _outside),
     (STATUS_SCHEDULE, _off_schedule),

@@ -47,7 +47,8 @@ class IntervalClock:
             return None
         elapsed = max(0, ticks_ms - self._ticks_ms)
         t_ms = self._t_ms + elapsed
-        u_ms = self._u_ms + elapsed * self._drift_ppm // 1_000_000 + t_ms % 1000
+        drift_ms = (elapsed * self._drift_ppm + 999_999) // 1_000_000
+        u_ms = self._u_ms + drift_ms + t_ms % 1000
         return Interval(t_ms // 1000, (u_ms + 999) // 1000)
 
 

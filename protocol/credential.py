@@ -64,15 +64,16 @@ class Token:
         """The first half of the credential id: whose key it is (4 bytes)."""
         return self.credential_id[:4]
 
-    @property
-    def time_limited(self) -> bool:
-        """Whether the door must know the time to honour it."""
-        return self.not_before > 0 or self.not_after != NEVER or self.schedule_id != 0
-
     def encode(self) -> bytes:
         """The 26 bytes."""
         if len(self.credential_id) != 8:
             raise LocalError("credential id is 8 bytes")
+        # MicroPython's struct drops the high bits in silence: a token that expires would become another one.
+        if not 0 <= self.epoch <= 0xFF or self.flags & ~KNOWN_FLAGS or not 0 <= self.schedule_id <= 0xFFFF:
+            raise LocalError("token field")
+        for number in (self.generation, self.not_before, self.not_after):
+            if not 0 <= number <= NEVER:
+                raise LocalError("token field")
         return struct.pack(
             _FORMAT,
             TOKEN_VERSION,

@@ -21,6 +21,14 @@ LABEL_CONFIG = b"cfg"
 MAX_ENVELOPE = 8192  # what a stranger on the wire can make the board parse
 
 
+def _refuse(_: str) -> None:
+    raise ValueError
+
+
+# CPython alone reads NaN and Infinity, which are no JSON; MicroPython has no such decoder to configure.
+_loads = json.JSONDecoder(parse_constant=_refuse).decode if hasattr(json, "JSONDecoder") else json.loads
+
+
 def _mac(key: bytes, label: bytes, payload: bytes) -> bytes:
     return hmac_sha256(key, label, b"\0", payload)[:MAC_SIZE]
 
@@ -29,7 +37,7 @@ def seal(key: bytes, label: bytes, payload: "Dict[str, Any]") -> str:
     """Seal a payload; raise LocalError if it is too large for the device."""
     text = json.dumps(payload)
     raw = json.dumps({"p": text, "m": _mac(key, label, text.encode()).hex()})
-    if len(raw) > MAX_ENVELOPE:
+    if len(raw.encode()) > MAX_ENVELOPE:
         raise LocalError("envelope size")
     return raw
 
@@ -46,11 +54,11 @@ def open_sealed(
     if not isinstance(text, str) or not isinstance(mac, str) or len(mac) != 2 * MAC_SIZE:
         raise Malformed("envelope_shape")
     try:
-        given = bytes.fromhex(mac)
-        payload = text.encode()
-    except ValueError:
-        raise Malformed("envelope_mac")
-    if len(given) != MAC_SIZE or not constant_equal(given, _mac(key, label, payload)):
+        given, payload = mac.encode(), text.encode()
+    except UnicodeError:  # half of a surrogate pair; MicroPython encodes it, and no MAC fits
+        raise Malformed("envelope_text")
+    # As text, for bytes.fromhex would take spaces and capitals: one MAC has one spelling.
+    if not constant_equal(given, _mac(key, label, payload).hex().encode()):
         raise BadMac()
     return parse_object(payload)
 
@@ -58,9 +66,15 @@ def open_sealed(
 def parse_object(raw: "Union[str, bytes, bytearray, memoryview]") -> "Dict[str, Any]":
     """One JSON object; raise Malformed for anything else."""
     try:
-        value = json.loads(raw if isinstance(raw, str) else str(bytes(raw), "utf-8"))
+        text = raw if isinstance(raw, str) else str(bytes(raw), "utf-8")
+        if "\0" in text:
+            raise ValueError  # MicroPython ends its reading there, and would take whatever follows
+        value = _loads(text)
     except (ValueError, RuntimeError, RecursionError, OverflowError):
         raise Malformed("json")
+    except MemoryError:
+        # Nested deeper, or cut smaller, than a board's heap holds; what was built of it is garbage by now.
+        raise Malformed("json_memory")
     if not isinstance(value, dict):
         raise Malformed("json_shape")
     return value

@@ -29,6 +29,8 @@ def check_id(kind: str, value: object) -> str:
 def id_bytes(value: str) -> bytes:
     """The 8 bytes of an id."""
     kind = value.split("_")[0]
+    if kind not in KINDS:
+        raise Malformed("bad_id")
     return bytes.fromhex(check_id(kind, value)[len(kind) + 1 :])
 
 

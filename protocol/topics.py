@@ -14,6 +14,7 @@ DOWN_LEAVES = ("command", "ack", "config", "time", "update")
 SITE_UP_LEAVES = ("events", "result", "state", "time", "log", "audit", "hello")
 SITE_DOWN_LEAVES = ("command", "ack", "config", "time", "registry")
 SHARDS = 16
+MAX_SHARD = 999
 MAX_TOPIC = 128
 
 
@@ -29,12 +30,18 @@ def down(dev: str, leaf: str) -> str:
 
 def site_up(shard: int, site: str, leaf: str) -> str:
     """Where a gateway publishes to the cloud."""
-    return _join("s/" + str(shard) + "/" + check_id("site", site) + "/up/", leaf, SITE_UP_LEAVES)
+    return _join(_site(shard, site) + "/up/", leaf, SITE_UP_LEAVES)
 
 
 def site_down(shard: int, site: str, leaf: str) -> str:
     """Where the cloud publishes to a gateway."""
-    return _join("s/" + str(shard) + "/" + check_id("site", site) + "/down/", leaf, SITE_DOWN_LEAVES)
+    return _join(_site(shard, site) + "/down/", leaf, SITE_DOWN_LEAVES)
+
+
+def _site(shard: int, site: str) -> str:
+    if not 0 <= shard <= MAX_SHARD:
+        raise LocalError("shard")
+    return "s/" + str(shard) + "/" + check_id("site", site)
 
 
 def _join(prefix: str, leaf: str, leaves: "Tuple[str, ...]") -> str:
@@ -55,14 +62,22 @@ def parse_site_topic(topic: str) -> "Tuple[str, str, str]":
 def parse_cloud_topic(topic: str) -> "Tuple[int, str, str, str]":
     """(shard, site, "up" or "down", leaf); raise Malformed."""
     parts = topic.split("/") if len(topic) <= MAX_TOPIC else []
-    if len(parts) != 5 or parts[0] != "s" or not 0 < len(parts[1]) <= 3:
+    if len(parts) != 5 or parts[0] != "s":
         raise Malformed("topic")
-    for c in parts[1]:
-        if c not in "0123456789":
-            raise Malformed("topic")
+    shard = _shard(parts[1])
     check_id("site", parts[2])
     direction = _direction(parts[3], parts[4], SITE_UP_LEAVES, SITE_DOWN_LEAVES)
-    return (int(parts[1]), parts[2]) + direction  # noqa: RUF005  (MicroPython)
+    return (shard, parts[2]) + direction  # noqa: RUF005  (MicroPython)
+
+
+def _shard(text: str) -> int:
+    """One number has one spelling: a broker's permissions compare text."""
+    if not 0 < len(text) <= 3 or (text[0] == "0" and text != "0"):
+        raise Malformed("topic")
+    for c in text:
+        if c not in "0123456789":
+            raise Malformed("topic")
+    return int(text)
 
 
 def _direction(
