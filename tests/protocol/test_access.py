@@ -1,0 +1,122 @@
+"""The access decision: any one reason refuses, the first one is named, and two methods need no credential."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import access as a
+from protocol import journal
+from protocol.clock import Interval
+from protocol.credential import CAVEAT_ACTIONS, ONE_TIME, REMOTE_ONLY, Grant, Token, caveat
+from protocol.handshake import ACTION_UNLOCK
+from protocol.schedule import WeeklySchedule
+
+DOOR = bytes(range(8))
+NOW = 1_700_000_000
+ALWAYS = WeeklySchedule([(127, 0, 1440)])
+NEVER_OPEN = WeeklySchedule([])
+
+# One change of the facts for each reason, in the order in which the door asks.
+REASONS = {
+    a.STATUS_EPOCH: {"epoch": 2},
+    a.STATUS_REVOKED: {"revoked": True},
+    a.STATUS_GENERATION: {"min_generation": 6},
+    a.STATUS_CAVEAT: {"caveats": [caveat(CAVEAT_ACTIONS, bytes(1))]},
+    a.STATUS_REMOTE_ONLY: {"flags": REMOTE_ONLY},
+    a.STATUS_UNSUPPORTED: {"flags": ONE_TIME},
+    a.STATUS_CLOCK: {"max_uncertainty": 1},
+    a.STATUS_WINDOW: {"not_after": NOW},
+    a.STATUS_SCHEDULE: {"schedule": NEVER_OPEN},
+}
+
+
+def _facts(**changes):
+    token = Token(
+        changes.pop("token_epoch", 1),
+        bytes(8),
+        generation=5,
+        not_before=NOW - 60,
+        not_after=changes.pop("not_after", NOW + 60),
+        flags=changes.pop("flags", 0),
+        schedule_id=1,
+    )
+    facts = {
+        "method": journal.METHOD_BLE,
+        "grant": Grant(token, changes.pop("caveats", [])),
+        "action": ACTION_UNLOCK,
+        "door_id": DOOR,
+        "epoch": 1,
+        "clock": Interval(NOW, 2),
+        "max_uncertainty": 2,
+        "min_generation": 5,
+        "schedule": ALWAYS,
+    }
+    return a.Facts(**{**facts, **changes})
+
+
+def _merged(reasons):
+    changes = {}
+    for reason in reasons:
+        for name, value in REASONS[reason].items():
+            changes[name] = changes.get(name, 0) | value if name == "flags" else value
+    return changes
+
+
+def test_no_reason_to_refuse_is_a_grant():
+    assert a.decide(_facts()) == a.STATUS_GRANTED
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_reason_alone_refuses_and_is_named(reason):
+    assert a.decide(_facts(**_merged([reason]))) == reason
+
+
+def test_of_several_reasons_the_first_is_named():
+    for size in range(2, len(REASONS) + 1):
+        for reasons in itertools.combinations(REASONS, size):
+            assert a.decide(_facts(**_merged(reasons))) == reasons[0]
+
+
+def test_the_reasons_are_asked_in_the_order_of_their_numbers():
+    assert list(REASONS) == sorted(REASONS)
+    assert {a.STATUS_GRANTED, a.STATUS_METHOD, *REASONS} == set(a.STATUS_NAMES)
+    assert len(set(a.STATUS_NAMES.values())) == len(a.STATUS_NAMES)
+
+
+@given(
+    st.sets(st.sampled_from(sorted(REASONS))), st.sampled_from((journal.METHOD_REX, journal.METHOD_REMOTE))
+)
+def test_exit_button_and_command_need_no_credential(reasons, method):
+    assert a.decide(_facts(method=method, **_merged(reasons))) == a.STATUS_GRANTED
+    assert a.decide(a.Facts(method)) == a.STATUS_GRANTED
+
+
+@given(st.integers(-1, 300).filter(lambda m: m not in (journal.METHOD_REX, journal.METHOD_REMOTE)))
+def test_nothing_else_opens_without_a_credential(method):
+    assert a.decide(a.Facts(method)) == a.STATUS_METHOD
+
+
+@pytest.mark.parametrize("method", [journal.METHOD_NONE, 4, 255])
+def test_an_unknown_method_does_not_open_with_one(method):
+    assert a.decide(_facts(method=method)) == a.STATUS_METHOD
+
+
+def test_a_time_limit_needs_a_clock_and_no_limit_needs_none():
+    assert a.decide(_facts(clock=None)) == a.STATUS_CLOCK
+    free = Grant(Token(1, bytes(8), generation=5), [])
+    assert a.decide(_facts(grant=free, clock=None)) == a.STATUS_GRANTED
+    scheduled = Grant(Token(1, bytes(8), generation=5, schedule_id=1), [])
+    assert a.decide(_facts(grant=scheduled, clock=None)) == a.STATUS_CLOCK
+
+
+def test_a_schedule_that_the_door_does_not_have_allows_nothing():
+    assert a.decide(_facts(schedule=None)) == a.STATUS_SCHEDULE
+
+
+@given(t=st.integers(NOW - 70, NOW + 70), u=st.integers(0, 70))
+def test_a_window_holds_the_whole_interval_or_does_not_hold(t, u):
+    status = a.decide(_facts(clock=Interval(t, u), max_uncertainty=100))
+    certain = t - u >= NOW - 60 and t + u < NOW + 60
+    assert status == (a.STATUS_GRANTED if certain else a.STATUS_WINDOW)
