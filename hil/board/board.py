@@ -62,7 +62,7 @@ class Board:
     ) -> None:
         self.description = description
         self.name = name
-        self.workdir = workdir
+        self.workdir = workdir = workdir.resolve()  # the VM is started by a process in another folder
         self.trace = trace
         self.state = Observable[str]("power", OFF)
         self.boots = Observable[int]("boots", 0)
@@ -216,7 +216,7 @@ class Board:
         env = {
             "MICROPYPATH": ".frozen",
             "TZ": "UTC",
-            "LATCHWORK_FLASH": str(self.flash_path.resolve()),
+            "LATCHWORK_FLASH": str(self.flash_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)}",
             "LATCHWORK_RAW": "1" if raw else "0",
         }

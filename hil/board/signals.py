@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 T = TypeVar("T", int, str)
 
@@ -16,9 +16,9 @@ def now_us() -> int:
 class TraceSink(Protocol):
     """A recording, such as ``hil.trace.vcd.VcdWriter``. Times are microseconds of ``now_us``."""
 
-    def signal(self, name: str, width: int = 1, kind: str = "wire") -> object: ...
+    def signal(self, name: str, width: int = 1, kind: Literal["wire", "string"] = "wire") -> Any: ...
 
-    def change(self, signal: object, value: int | str, t_us: int) -> None: ...
+    def change(self, signal: Any, value: int | str, t_us: int) -> None: ...
 
 
 class WaitTimeout(Exception):

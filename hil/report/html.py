@@ -47,18 +47,17 @@ def _section(name: str, title: str, *children: Markup) -> Markup:
 
 
 def _header(report: Report) -> Markup:
-    failed = sum(not step.ok for step in report.steps)
-    count = len(report.steps)
-    words = f"All {count} steps passed" if report.ok else f"{failed} of {count} steps failed"
-    if not report.ok and not failed:
-        words = "The run failed outside its steps"
     return el(
         "header",
         el("p", "Latchwork", class_="brand"),
         el("h1", report.title),
         el(
             "p",
-            el("strong", ("✓ " if report.ok else "✕ ") + words, class_="ok" if report.ok else "bad"),
+            el(
+                "strong",
+                ("✓ " if report.ok else "✕ ") + report.verdict(),
+                class_="ok" if report.ok else "bad",
+            ),
             el("span", milliseconds(report.duration_ms())),
             el(
                 "time",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Kind = Literal["ble", "mqtt", "http", "ws", "console", "pin", "fault"]
 Outcome = Literal["delivered", "refused", "lost"]
+NOT_REACHED = "not reached"  # the error of a step that was never begun
 
 
 class _Part(BaseModel):
@@ -28,6 +29,11 @@ class Step(_Part):
     summary: str = ""
     evidence: dict[str, JsonValue] = Field(default_factory=dict)
     error: str | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether it was begun."""
+        return self.error != NOT_REACHED
 
 
 class Message(_Part):
@@ -76,6 +82,17 @@ class Report(_Part):
         ends = [step.started_ms + step.duration_ms for step in self.steps]
         ends += [message.t_ms for message in self.messages]
         return max([(self.ended_at - self.started_at).total_seconds() * 1000, *ends])
+
+    def verdict(self) -> str:
+        """The outcome in words."""
+        if self.ok:
+            return f"All {len(self.steps)} steps passed"
+        reached = [step for step in self.steps if step.reached]
+        failed = sum(not step.ok for step in reached)
+        if not failed:
+            return "The run failed outside its steps"
+        left = len(self.steps) - len(reached)
+        return f"{failed} of {len(self.steps)} steps failed" + (f", {left} not reached" if left else "")
 
     def columns(self) -> list[str]:
         """The lifelines that take part, in their order."""

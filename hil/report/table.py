@@ -15,11 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from hil.report.model import Report, Step
+from hil.report.model import NOT_REACHED, Report, Step
 
 # Drawn from the event loop: a refreshing thread would live through every fork the bench makes.
 _FRAME_S = 0.08
-_NOT_REACHED = "not reached"
 
 
 class LiveSteps:
@@ -40,7 +39,7 @@ class LiveSteps:
         self._clock = clock
         self._console = console or Console()
         self._steps = {
-            name: Step(name=name, title=title, ok=False, started_ms=0.0, duration_ms=0.0, error=_NOT_REACHED)
+            name: Step(name=name, title=title, ok=False, started_ms=0.0, duration_ms=0.0, error=NOT_REACHED)
             for name, title in titles.items()
         }
         self._running: set[str] = set()
@@ -82,7 +81,7 @@ class LiveSteps:
     async def step(self, name: str) -> AsyncIterator[Step]:
         """Run one step: its times, its verdict and its error are recorded when the block is left."""
         step = self._steps[name]
-        if step.error != _NOT_REACHED:
+        if step.error != NOT_REACHED:
             raise ValueError(f"step {name!r} has run already")
         step.error = None
         step.started_ms = self.now_ms()
@@ -130,7 +129,7 @@ class LiveSteps:
             if step.name in self._running:
                 took = f"{self.now_ms() - step.started_ms:,.0f} ms"
                 table.add_row(self._spinner, Text(step.title, "bold"), took, Text(step.summary))
-            elif step.error == _NOT_REACHED:
+            elif step.error == NOT_REACHED:
                 table.add_row(Text("·", "dim"), Text(step.title, "dim"), "", "")
             else:
                 told = Text(_first_line(step), "red" if step.error else "")
@@ -161,9 +160,11 @@ def timeline(report: Report) -> Table:
     table.add_column("took ms", justify="right", no_wrap=True)
     table.add_column("seen", overflow="fold")
     for step in report.steps:
-        told = Text(step.error, "red") if step.error else Text(step.summary)
-        reached = step.error != _NOT_REACHED
-        times = (f"{step.started_ms:,.1f}", f"{step.duration_ms:,.1f}") if reached else ("", "")
+        if not step.reached:
+            table.add_row(Text("·", "dim"), Text(step.title, "dim"), "", "", Text(NOT_REACHED, "dim"))
+            continue
+        told = Text(_first_line(step), "red" if step.error else "")
+        times = (f"{step.started_ms:,.1f}", f"{step.duration_ms:,.1f}")
         table.add_row(_mark(step), Text(step.title), *times, told)
     return table
 
@@ -174,10 +175,8 @@ def print_timeline(report: Report, console: Console | None = None) -> None:
     console.print(timeline(report))
     for number in report.numbers:
         console.print(f"  {number.title}: {number.value:,.6g} {number.unit}", markup=False, highlight=False)
-    failed = sum(not step.ok for step in report.steps)
-    words = (
-        f"{len(report.steps)} steps passed" if report.ok else f"{failed} of {len(report.steps)} steps failed"
-    )
     console.print(
-        Text(f"{words} in {report.duration_ms():,.0f} ms", "bold green" if report.ok else "bold red")
+        Text(
+            f"{report.verdict()} in {report.duration_ms():,.0f} ms", "bold green" if report.ok else "bold red"
+        )
     )

@@ -14,6 +14,8 @@ from protocol.host.pins import client_context
 
 DEADLINE_S = 20.0
 
+OnCall = Callable[[str, str, int, float, float], None]  # times are of time.monotonic()
+
 
 class ApiError(Exception):
     """The API answered with a problem document."""
@@ -26,8 +28,10 @@ class ApiError(Exception):
 class Api:
     """One token's view of the cloud."""
 
-    def __init__(self, url: str, token: str, ca: str, pins: list[str]) -> None:
+    def __init__(self, url: str, token: str, ca: str, pins: list[str], on_call: OnCall | None = None) -> None:
+        """``on_call`` hears of every answer: method, path, status, and when the call began and ended."""
         self.url = url
+        self._on_call = on_call
         self._token = token
         self._context = client_context(ca, pins=pins)
         self._client = httpx.AsyncClient(
@@ -42,12 +46,19 @@ class Api:
         await self._client.aclose()
 
     async def get(self, path: str, **query: Any) -> dict[str, Any]:
-        return self._body(await self._client.get(path, params=query))
+        return await self._call("GET", path, params=query)
 
     async def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        return self._body(await self._client.post(path, json=body))
+        return await self._call("POST", path, json=body)
 
-    def _body(self, response: httpx.Response) -> dict[str, Any]:
+    async def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._call("PATCH", path, json=body)
+
+    async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        began = time.monotonic()
+        response = await self._client.request(method, path, **request)
+        if self._on_call is not None:
+            self._on_call(method, path, response.status_code, began, time.monotonic())
         if not response.is_success:
             raise ApiError(response)
         body = response.json()
@@ -73,15 +84,18 @@ class Api:
         return attempt
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator["EventStream"]:
-        """The live stream; entered when it is caught up."""
+    async def stream(self, after: str | None = None) -> AsyncIterator["EventStream"]:
+        """The live stream, from now on or after an event's id."""
         address = self.url.replace("https://", "wss://") + "/v1/stream"
+        if after is not None:
+            address += f"?after={after}"
         headers = {"Authorization": f"Bearer {self._token}"}
         async with connect(
             address, ssl=self._context, additional_headers=headers, proxy=None, open_timeout=DEADLINE_S
         ) as socket:
             stream = EventStream(socket)
-            await stream.until_ready()
+            if after is None:
+                await stream.until_ready()
             yield stream
 
 
@@ -102,11 +116,17 @@ class EventStream:
         """The next event that fits; raises TimeoutError."""
         async with asyncio.timeout(deadline_s):
             while True:
-                message = await self._next()
-                if message["type"] == "event" and fits(message["event"]):
-                    event = message["event"]
-                    assert isinstance(event, dict)
+                event = await self.next_event()
+                if fits(event):
                     return event
+
+    async def next_event(self) -> dict[str, Any]:
+        """The next event, without a deadline; raises websockets' ConnectionClosed."""
+        while (message := await self._next())["type"] != "event":
+            pass
+        event = message["event"]
+        assert isinstance(event, dict)
+        return event
 
     async def _next(self) -> dict[str, Any]:
         message = json.loads(await self._socket.recv())

@@ -13,7 +13,7 @@ from hil.board.board import Board
 from hil.board.description import Description, builtin
 from hil.board.signals import TraceSink
 from hil.radio.medium import Medium
-from hil.stack.api import Api
+from hil.stack.api import Api, OnCall
 from hil.stack.service import Service, ServiceError
 from hil.stack.station import provision
 from hil.vm.spawner import Zygote
@@ -50,8 +50,16 @@ class Installation:
     """`async with Installation(folder) as site:` serves; everything ends with the block."""
 
     def __init__(
-        self, folder: Path, *, organisation: str = "Harbour House", trace: TraceSink | None = None
+        self,
+        folder: Path,
+        *,
+        organisation: str = "Harbour House",
+        trace: TraceSink | None = None,
+        on_call: OnCall | None = None,
+        verbose: bool = False,
     ) -> None:
+        """``trace`` records every board, ``on_call`` hears of every call of ``api``, ``verbose`` has the gateway
+        log every message."""
         self.folder = folder
         self.organisation = organisation
         self.doors: dict[str, DoorSite] = {}
@@ -59,6 +67,7 @@ class Installation:
         self.cloud_facts: dict[str, Any] = {}
         self.site_id = ""
         self._trace = trace
+        self._on_call = on_call
         self._zygote: Zygote | None = None
         self._api: Api | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +75,7 @@ class Installation:
         serve = [command("latchwork-cloud"), "serve", "--dir", cloud, "--json"]
         self.cloud = Service("cloud", [*serve, "--http-port", "0", "--mqtt-port", "0"], folder / "cloud.log")
         run = [command("latchwork-gateway"), "run", "--dir", gateway, "--json"]
+        run += ["--verbose"] if verbose else []
         self.gateway = Service("gateway", run, folder / "gateway.log")
 
     @property
@@ -80,6 +90,7 @@ class Installation:
 
     async def __aexit__(self, *_: object) -> None:
         for door in self.doors.values():
+            (self.folder / f"{door.name}.console.log").write_text(door.board.console.text)
             await door.board.stop()
         if self._api is not None:
             await self._api.aclose()
@@ -102,7 +113,7 @@ class Installation:
         self.cloud_facts = json.loads(await self._once("latchwork-cloud", arguments))
         ready = await self.cloud.start()
         facts = self.cloud_facts
-        self._api = Api(ready["url"], facts["token"], facts["ca"], facts["pins"])
+        self._api = Api(ready["url"], facts["token"], facts["ca"], facts["pins"], self._on_call)
 
     async def start_gateway(self, site: str = "Harbour House") -> None:
         """Make the site, enrol its gateway and run it."""
@@ -146,9 +157,10 @@ class Installation:
         await board.start()
         return door
 
-    async def provision(self, door: DoorSite, title: str) -> dict[str, Any]:
+    async def provision(self, door: DoorSite, title: str, **policy: Any) -> dict[str, Any]:
         """Make the door and its device in the cloud, put the bundle on the board, restart it; the bundle."""
-        door.door_id = (await self.api.post("/v1/doors", {"site_id": self.site_id, "name": title}))["id"]
+        about = {"site_id": self.site_id, "name": title, **policy}
+        door.door_id = (await self.api.post("/v1/doors", about))["id"]
         body = {"door_id": door.door_id, "name": title, "wifi": WIFI}
         bundle = await self.api.post("/v1/devices", body)
         door.device_id = bundle["device_id"]
