@@ -2,7 +2,7 @@
 
 The certificate proves the name, and the pin proves that it is the very key that was enrolled: a second
 certificate of our own CA for the same name is refused, and audited in the organisation that it pretends to
-belong to.
+belong to; so is a device, which has no business here.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from cloud_api.authority import CLOUD_NAME
 from cloud_api.db.database import Database
-from cloud_api.db.models import Event, Gateway
+from cloud_api.db.models import Device, Event, Gateway
 from cloud_api.events import add_cloud_event
 from cloud_api.metrics import Metrics
 from cloud_api.stream import Hub
@@ -104,7 +104,7 @@ class Doorkeeper:
             self._refusals.put_nowait((reason, who, pin))
 
     async def audit(self) -> None:
-        """Worker: write refusals into the log of the organisation whose gateway was named."""
+        """Worker: write refusals into the log of the organisation whose gateway or device was named."""
         while True:
             reason, who, pin = await self._refusals.get()
             events = await self._db.write(partial(_audit, reason=reason, who=who, pin=pin))
@@ -120,11 +120,15 @@ def _active(session: Session, gateway_id: str) -> tuple[str, str] | None:
 
 
 def _audit(session: Session, reason: str, who: str, pin: str) -> list[Event]:
+    data: dict[str, object] = {"reason": reason, "pin": pin}
     gateway = session.scalar(select(Gateway).where(Gateway.id == who))
-    if gateway is None:
-        return []
-    data = {"gateway_id": who, "reason": reason, "pin": pin}
-    event = add_cloud_event(
-        session, gateway.organisation_id, "gateway_refused", site_id=gateway.site_id, data=data
-    )
-    return [event]
+    if gateway is not None:
+        data["gateway_id"] = who
+        place = {"site_id": gateway.site_id}
+        return [add_cloud_event(session, gateway.organisation_id, "gateway_refused", data=data, **place)]
+    device = session.scalar(select(Device).where(Device.id == who))
+    if device is not None:
+        # A door's certificate in somebody's hands: its place is at the site's broker, never here.
+        place = {"site_id": device.site_id, "door_id": device.door_id, "device_id": who}
+        return [add_cloud_event(session, device.organisation_id, "device_refused", data=data, **place)]
+    return []

@@ -97,7 +97,7 @@ class Whole:
 
         return await until(ask)
 
-    async def event(self, kind: str, **data: Any) -> dict[str, Any]:
+    async def event(self, kind: str, /, **data: Any) -> dict[str, Any]:
         """The first event of this type with these data, once the cloud has it."""
 
         async def ask() -> dict[str, Any] | None:
