@@ -1,9 +1,11 @@
 """The ``latchwork`` command: the bench."""
 
 import asyncio
+import json
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -33,12 +35,75 @@ class Verbatim(TyperCommand):
         return []
 
 
+def _log_to_stderr() -> None:
+    """The bench's own log, for what is not normal; standard output is for answers."""
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 @app.command(cls=Verbatim)
 def micropython(context: typer.Context) -> None:
     """Be the micropython executable of a simulated board: [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]."""
     from hil.vm.executable import run
 
     run(context.args)
+
+
+@app.command()
+def up(
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Folder of the site; made if it is new, gone on with if it is not.")
+    ] = Path("out/site"),
+    doors: Annotated[
+        int, typer.Option(help="How many doors a new site gets.", min=1, max=100, show_default=True)
+    ] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one line of JSON.")] = False,
+) -> None:
+    """Leave a site running: a cloud, a gateway, and doors that are simulated boards, until Ctrl-C.
+
+    Prints where everything is, and commands to begin with. Kill the cloud or the gateway to see what the doors do:
+    they are started again. The same folder goes on tomorrow where it stopped today. Remove it to begin anew.
+    """
+    from hil.stack.service import ServiceError
+    from hil.up import UpError
+    from hil.up import up as run
+
+    def on_ready(facts: dict[str, Any]) -> None:
+        print(json.dumps(facts) if as_json else _addresses(facts), flush=True)
+
+    _log_to_stderr()
+    try:
+        asyncio.run(run(directory, doors, on_ready))
+    except (UpError, ServiceError) as error:
+        typer.echo(f"latchwork: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _addresses(facts: dict[str, Any]) -> str:
+    front = facts["doors"][0]
+    curl = f'curl --cacert {facts["ca_file"]} -H "Authorization: Bearer $(cat {facts["token_file"]})"'
+    doors = [
+        f"  {d['name']:<10} {d['door_id']}  {d['device_id']}  console {d['console']}" for d in facts["doors"]
+    ]
+    lines = [
+        f"API           {facts['api']}/v1   (OpenAPI: {facts['api']}/v1/openapi.json)",
+        f"API token     in {facts['token_file']}",
+        f"cloud broker  {facts['cloud_mqtt']}, site broker {facts['site_mqtt']} (MQTT, mutual TLS)",
+        "doors",
+        *doors,
+        "",
+        "Open a door:",
+        f"  {curl} -X POST {facts['api']}/v1/doors/{front['door_id']}/unlock",
+        "Read the log:",
+        f"  {curl} '{facts['api']}/v1/events?order=desc'",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from gateway.settings import write_secret
 from hil.board.board import Board
 from hil.board.description import Description, builtin
 from hil.board.signals import TraceSink
@@ -22,6 +23,7 @@ WIFI = {"ssid": "latchwork-site", "key": "bench-only-key"}
 COMMAND_DEADLINE_S = 60.0
 CONNECT_DEADLINE_S = 30.0
 LISTENING = "latchwork: not provisioned"
+REMEMBERED = "installation.json"
 
 
 def command(name: str) -> str:
@@ -100,6 +102,24 @@ class Installation:
         if self._zygote is not None:
             await self._zygote.close()
 
+    def remember(self) -> None:
+        """Write down what `resume` needs; the API token is in it, so it is for its owner only."""
+        doors = [
+            {"name": d.name, "door_id": d.door_id, "device_id": d.device_id} for d in self.doors.values()
+        ]
+        about = {"cloud": self.cloud_facts, "site_id": self.site_id, "doors": doors}
+        write_secret(self.folder / REMEMBERED, json.dumps(about, indent=1).encode())
+
+    async def resume(self) -> None:
+        """Serve the installation that `remember` wrote down in this folder, with every board as it was."""
+        about = json.loads((self.folder / REMEMBERED).read_bytes())
+        self.cloud_facts, self.site_id = about["cloud"], about["site_id"]
+        await self._serve_cloud()
+        await self.gateway.start()
+        for known in about["doors"]:
+            door = await self.add_board(known["name"])
+            door.door_id, door.device_id = known["door_id"], known["device_id"]
+
     async def start_cloud(self) -> None:
         """Make the cloud and serve it."""
         arguments = [
@@ -111,6 +131,9 @@ class Installation:
             "--json",
         ]
         self.cloud_facts = json.loads(await self._once("latchwork-cloud", arguments))
+        await self._serve_cloud()
+
+    async def _serve_cloud(self) -> None:
         ready = await self.cloud.start()
         facts = self.cloud_facts
         self._api = Api(ready["url"], facts["token"], facts["ca"], facts["pins"], self._on_call)
@@ -143,7 +166,7 @@ class Installation:
         return out.decode()
 
     async def add_board(self, name: str, description: Description | None = None) -> DoorSite:
-        """Power a new board with an empty flash; it waits on its console to be provisioned."""
+        """Power a board. A new one has an empty flash, and waits on its console to be provisioned."""
         assert self._zygote is not None
         board = Board(
             description or builtin(),

@@ -78,6 +78,12 @@ class Service:
             raise ServiceError(f"it said {line!r}")
         return facts
 
+    async def ended(self) -> int:
+        """Wait until the process has ended, by whatever cause; its exit status."""
+        if self._process is None:
+            raise ServiceError(f"{self.name} was never started")
+        return await self._process.wait()
+
     async def stop(self) -> int | None:
         """SIGTERM, then SIGKILL if it does not end in time; the exit status."""
         return await self._end(signal.SIGTERM)
