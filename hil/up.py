@@ -116,4 +116,7 @@ def _held(folder: Path) -> Iterator[bool]:
             raise UpError(
                 f"{folder} is being served already: stop that one, or choose another folder"
             ) from None
-        yield
+        known = (folder / REMEMBERED).exists()
+        if not known and any(path.name != _LOCK for path in folder.iterdir()):
+            raise UpError(f"{folder} holds no site, or half of one: choose another folder, or remove it")
+        yield known
