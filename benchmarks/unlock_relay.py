@@ -1,0 +1,50 @@
+"""From the API call to the energised relay, against the bare broker's round trip, sample by sample in turn."""
+
+from benchmarks.broker import BareBroker
+from benchmarks.capture import capture
+from benchmarks.hops import Hops
+from benchmarks.outcome import Line, Outcome
+from benchmarks.run import Entry, Run
+from benchmarks.series import Series
+from benchmarks.site import doors
+from benchmarks.unlocks import in_turn, unlock, warm_up
+
+SAMPLES = 240
+TRIPS_EACH = 5  # round trips before each unlock: the peer gets a warm processor, which only helps it
+RATIO = 6.0
+GOAL = 4.0
+
+
+async def measure(run: Run) -> Outcome:
+    """Round trips and unlocks in turn, at several doors of one site."""
+    relay, trips, answer = Series("ms"), Series("ms"), Series("ms")
+    async with BareBroker(run.folder / "bare").serving() as broker, doors(run.folder / "site") as site:
+        run.say("warming up")
+        await warm_up(site)
+        hops = Hops(site)
+        run.say(f"{run.count(SAMPLES)} unlocks, each after {TRIPS_EACH} round trips")
+        with capture() as wire:
+            async for door in in_turn(site, run.count(SAMPLES)):
+                trips.extend([await broker.round_trip() for _ in range(TRIPS_EACH)])
+                if wire is not None:
+                    wire.collect()
+                done = await unlock(site, door)
+                if wire is not None:
+                    hops.add(done.called_us, wire.collect(), done.relay_us)
+                relay.add(done.relay_ms)
+                answer.add((done.answered_us - done.called_us) / 1000)
+                await site.api.finished(done.attempt)
+    series = {"call to relay": relay, "call to answer": answer, "round trip": trips}
+    series |= {f"hop: {name}": hop for name, hop in hops.series.items() if hop.samples}
+    return Outcome(_lines(relay, trips), series, {"goal": GOAL})
+
+
+def _lines(relay: Series, trips: Series) -> list[Line]:
+    floor, late = trips.median, trips.percentile(99)
+    return [
+        Line("API call to relay: p50", relay.median, "ms", floor, "round trip p50", RATIO),
+        Line("API call to relay: p99", relay.percentile(99), "ms", late, "round trip p99"),
+    ]
+
+
+ENTRY = Entry("unlock_relay", "API call to energised relay", measure)
