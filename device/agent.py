@@ -64,7 +64,7 @@ async def _run() -> None:
     parts = Parts()
     counters = parts.counters
     ble = BleService(parts.identity, parts.authority, counters)
-    names = ("door", "ble", "journal", "uplink", "watchdog")
+    names = ("door", "ble", "journal", "uplink", "watchdog", "clock")  # a record tells the position
 
     def ended(name: str) -> None:
         counters.up("crash_" + name)
@@ -78,6 +78,7 @@ async def _run() -> None:
         ("ble", lambda: ble.run(ble_heart.beat)),
         ("journal", parts.recorder.run),
         ("uplink", lambda: _serve_uplink(parts)),
+        ("clock", lambda: parts.clock.run(lambda: counters.up("floor_write"))),
     ):
         asyncio.create_task(keep(name, work, ended))
     await keep("watchdog", watchdog.run, ended)

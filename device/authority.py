@@ -4,8 +4,6 @@ Each gathers the facts, asks `protocol.access.decide`, and on a grant releases t
 written.
 """
 
-import time
-
 from micropython import const
 
 from protocol import access, journal
@@ -33,7 +31,7 @@ class Authority:
         self._refused_ms = 0
 
     def uptime_ms(self) -> int:
-        """Ticks for the handshake."""
+        """Milliseconds since boot, never wrapping."""
         return self._parts.clock.uptime_ms()
 
     def challenge_facts(self) -> "Tuple[Optional[Tuple[int, int]], int]":
@@ -96,8 +94,8 @@ class Authority:
 
     def _repeats(self, what: bytes) -> bool:
         """Whether the last refusal was the same and not long ago."""
-        now = time.ticks_ms()
-        if what == self._refused and time.ticks_diff(now, self._refused_ms) < _REPEAT_MS:
+        now = self.uptime_ms()
+        if what == self._refused and now - self._refused_ms < _REPEAT_MS:
             self._parts.counters.up("refused_again")
             return True
         self._refused, self._refused_ms = what, now
@@ -114,7 +112,7 @@ class Authority:
             epoch=self._parts.identity.epoch,
             clock=self._parts.clock.now(),
             max_uncertainty=config.max_u_s,
-            revoked=token.credential_id in config.revoked,
-            min_generation=config.generations.get(token.subject, 0),
-            schedule=config.schedules.get(token.schedule_id),
+            revoked=config.revoked(token.credential_id),
+            min_generation=config.min_generation(token.subject),
+            schedule=config.schedule(token.schedule_id),
         )

@@ -72,15 +72,13 @@ class TokenBucket:
         self._burst = burst
         self._every = every_ms
         self._left = burst
-        self._since = time.ticks_ms()
+        self._since = 0
 
-    def take(self) -> bool:
-        """Whether one more may pass now."""
-        now = time.ticks_ms()
-        earned = time.ticks_diff(now, self._since) // self._every
-        if earned > 0:
-            self._left = min(self._burst, self._left + earned)
-            self._since = time.ticks_add(self._since, earned * self._every)
+    def take(self, now_ms: int) -> bool:
+        """Whether one more may pass; `now_ms` must not wrap, for a door may be left alone for weeks."""
+        earned = (now_ms - self._since) // self._every
+        self._left = min(self._burst, self._left + earned)
+        self._since += earned * self._every
         if self._left < 1:
             return False
         self._left -= 1
@@ -245,13 +243,18 @@ class BleService:
             message = central.fragments.push(fragment)
             if message is None:
                 return
-            if not self._bucket.take():
+            if not self._bucket.take(self._authority.uptime_ms()):
                 self._counters.up("ble_rate")
                 self._drop(central.handle)
                 return
             answer = self._answer(central, message)
         except ProtocolError as e:
             self._counters.up("ble_" + e.reason)
+            self._drop(central.handle)
+            return
+        except MemoryError:
+            # A task that ended here would hang up on the other centrals too.
+            self._counters.up("ble_memory")
             self._drop(central.handle)
             return
         await self._notify(central, answer)

@@ -1,5 +1,6 @@
 """Wall time on the board: an interval that grows with drift, a floor on flash, and ticks that do not wrap."""
 
+import asyncio
 import time
 
 from micropython import const
@@ -8,19 +9,20 @@ from protocol.clock import IntervalClock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Tuple
+    from typing import Callable, Optional, Tuple
 
     from device.config_store import NumberFile
     from protocol.clock import Interval
 
 _DRIFT_PPM = const(100)  # a 40 MHz crystal is within 10; leave room for heat
 _FLOOR_STEP_S = const(3600)  # one flash write per hour
+_KEEP_MS = const(600_000)
 UNKNOWN_U = 0xFFFF
 _EPOCH_2000 = const(946_684_800)  # unix time of the epoch of MicroPython's bare-metal ports
 
 
 class Clock:
-    """`uptime_ms` must be asked at least every six days, for ticks wrap; the watchdog sees to it."""
+    """`uptime_ms` must be asked at least every six days, for ticks wrap; `run` sees to it."""
 
     def __init__(self, floor: "NumberFile") -> None:
         self._floor = floor
@@ -56,6 +58,15 @@ class Clock:
         now = self.now()
         if now is not None and now.t - now.u >= self._floor.value + _FLOOR_STEP_S:
             self._floor.save(now.t - now.u)
+
+    async def run(self, failed: "Callable[[], None]") -> None:
+        """Count on over a wrap of the ticks, and keep the floor; `failed` hears of a flash that refuses."""
+        while True:
+            try:
+                self.keep_floor()
+            except OSError:
+                failed()
+            await asyncio.sleep_ms(_KEEP_MS)
 
     def stamp(self) -> "Tuple[int, int]":
         """Time and uncertainty for a record; the floor and UNKNOWN_U while the time is not known."""

@@ -46,20 +46,21 @@ def file_size(path: str) -> int:
         return -1
 
 
-def _encode(version: int, payload: bytes) -> bytes:
+def _header(version: int, payload: bytes) -> bytes:
     head = struct.pack(_HEADER, MAGIC, version, len(payload))
-    return head + struct.pack(">I", binascii.crc32(payload, binascii.crc32(head)) & 0xFFFFFFFF) + payload
+    return head + struct.pack(">I", binascii.crc32(payload, binascii.crc32(head)) & 0xFFFFFFFF)
 
 
 def _read(path: str) -> "Optional[Tuple[int, bytes]]":
     size = file_size(path)
     if not _HEADER_SIZE <= size <= _HEADER_SIZE + MAX_PAYLOAD:
         return None
+    # The payload is kept once in RAM: a large one does not fit beside its copy.
     with open(path, "rb") as f:
-        raw = f.read()
-    magic, version, length = struct.unpack(_HEADER, raw[:12])
-    payload = raw[_HEADER_SIZE:]
-    if magic != MAGIC or length != len(payload) or raw != _encode(version, payload):
+        head = f.read(_HEADER_SIZE)
+        payload = f.read()
+    _, version, _ = struct.unpack(_HEADER, head[:12])
+    if head != _header(version, payload):
         return None
     return version, payload
 
@@ -92,7 +93,8 @@ class SlotFile:
             raise ValueError("payload size")
         slot = 1 if self._current == 0 else 0
         with open(self._slot(slot), "wb") as f:
-            f.write(_encode(self.version + 1, payload))
+            f.write(_header(self.version + 1, payload))
+            f.write(payload)
         self.version += 1
         self._current = slot
 

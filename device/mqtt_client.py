@@ -53,6 +53,7 @@ class MqttClient:
         self._write_began = 0  # ticks, 0 while nothing is being written
         self._ping_sent = 0  # ticks, 0 while no answer is due
         self._overdue = ""
+        self._reader: "Any" = None
         self.connected = False
 
     async def connect(
@@ -66,37 +67,49 @@ class MqttClient:
         try:
             await _within(_CONNECT_MS, self._open(host, port, context, server_name))
             await _within(_ANSWER_MS, self._until(mqtt.CONNACK))
-            await self._send(mqtt.encode_subscribe(self._next_id(), topics))
-            await _within(_ANSWER_MS, self._until(mqtt.SUBACK))
+            await _within(_ANSWER_MS, self._subscribe(topics))
+            await _within(_ANSWER_MS, self._send_again())
         except (OSError, ValueError) as e:
             # Mbed TLS tells of a bad certificate by ValueError, and of our refusal by a number.
             if context.refused:
                 raise PinMismatch(context.refused)
             raise OSError(str(e))
         self.connected = True
-        await self._send_again()
 
     async def run(self) -> None:
         """Receive until the connection ends. The caller then cancels its publishers and calls `close`."""
-        monitor = asyncio.create_task(self._monitor(asyncio.current_task()))
+        self._reader = asyncio.current_task()
+        monitor = asyncio.create_task(self._monitor())
         try:
-            while True:
+            while not self._overdue:
                 await self._receive()
+            raise Overdue(self._overdue)
         except asyncio.CancelledError:
             if self._overdue:
                 raise Overdue(self._overdue)
             raise
         finally:
             self.connected = False
+            self._reader = None
             monitor.cancel()
+
+    def fail(self, reason: str) -> None:
+        """End the session; `run` raises Overdue. Also from `received`."""
+        self._overdue = reason
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+
+    async def room(self) -> None:
+        """Wait until one more message may be in flight."""
+        while len(self._in_flight) >= _MAX_IN_FLIGHT:
+            self._room.clear()
+            await self._room.wait()
 
     async def publish(self, topic: str, payload: bytes, again: bool = False) -> None:
         """Send at QoS 1 as soon as there is room in flight. `again`: also in the next connection, if need
         be.
         """
-        while len(self._in_flight) >= _MAX_IN_FLIGHT:
-            self._room.clear()
-            await self._room.wait()
+        await self.room()
         packet_id = self._next_id()
         packet = mqtt.encode_publish(topic, payload, 1, packet_id)
         self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
@@ -113,6 +126,10 @@ class MqttClient:
     async def _open(self, host: str, port: int, context: "PinnedContext", server_name: str) -> None:
         await self._socket.connect(host, port, context, server_name)
         await self._send(mqtt.encode_connect(self._client_id, _KEEP_ALIVE_S))
+
+    async def _subscribe(self, topics: "List[str]") -> None:
+        await self._send(mqtt.encode_subscribe(self._next_id(), topics))
+        await self._until(mqtt.SUBACK)
 
     async def _until(self, kind: int) -> None:
         """Receive until a packet of `kind` came; the answers before the session runs."""
@@ -157,20 +174,21 @@ class MqttClient:
             self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
             await self._send(packet)
 
-    async def _monitor(self, reader: "Any") -> None:
-        """Ping when idle; cancel the reading task when an answer is overdue."""
-        while not self._overdue:
-            await asyncio.sleep_ms(_MONITOR_MS)
-            now = time.ticks_ms()
-            self._overdue = self._late(now)
-            idle = time.ticks_diff(now, self._last_sent) > _PING_AFTER_MS
-            if idle and not self._overdue and not self._ping_sent:
-                self._ping_sent = now | 1
-                try:
+    async def _monitor(self) -> None:
+        """Ping when idle; end the session when an answer is overdue."""
+        try:
+            late = ""
+            while not late:
+                await asyncio.sleep_ms(_MONITOR_MS)
+                now = time.ticks_ms()
+                late = self._late(now)
+                idle = time.ticks_diff(now, self._last_sent) > _PING_AFTER_MS
+                if idle and not late and not self._ping_sent:
+                    self._ping_sent = now | 1
                     await _within(_ANSWER_MS, self._send(mqtt.encode_ping()))
-                except OSError as e:
-                    self._overdue = "ping " + str(e)
-        reader.cancel()
+        except Exception as e:  # whatever it is: a session that nobody watches must not go on
+            late = "ping " + str(e)
+        self.fail(late)
 
     def _late(self, now: int) -> str:
         """What the broker owes us for too long, or nothing."""
@@ -184,8 +202,10 @@ class MqttClient:
         return ""
 
     def _next_id(self) -> int:
-        self._packet_id = self._packet_id % 0xFFFF + 1
-        return self._packet_id
+        while True:
+            self._packet_id = self._packet_id % 0xFFFF + 1
+            if self._packet_id not in self._in_flight:
+                return self._packet_id
 
 
 async def _within(deadline_ms: int, work: "Any") -> "Any":

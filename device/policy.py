@@ -3,22 +3,43 @@
 The envelope is kept on flash as it came, and its seal is checked again at each boot.
 """
 
+import struct
+
 from device.config_store import SlotFile
-from protocol.envelope import LABEL_CONFIG, open_sealed
+from device.json_members import members, value
+from protocol.envelope import LABEL_CONFIG, open_text
 from protocol.errors import Malformed, ProtocolError, Replayed, WrongDevice
 from protocol.schedule import WeeklySchedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict
+    from typing import Any, Dict, Optional
 
     from device.counters import Counters
 
-# What one configuration can make the board hold; the envelope's own limit is reached at about the same size.
-MAX_REVOKED = 400
-MAX_SUBJECTS = 300
-MAX_SCHEDULES = 32
-MAX_WINDOWS = 16
+# What one configuration can make the board hold; the cloud stays below.
+MAX_REVOKED = 128
+MAX_SUBJECTS = 128
+MAX_SCHEDULES = 16
+MAX_WINDOWS = 8
+
+
+_ROW = 8
+_WINDOW = ">BHH"
+
+
+class Rows:
+    """Rows of 8 bytes end to end: a set or dict of as many would cost the heap ten times the bytes."""
+
+    def __init__(self, rows: bytes = b"") -> None:
+        self._rows = rows
+
+    def find(self, head: bytes) -> "Optional[bytes]":
+        """The row that begins with `head`, or None."""
+        at = self._rows.find(head)
+        while at >= 0 and at % _ROW:
+            at = self._rows.find(head, at + 1)
+        return self._rows[at : at + _ROW] if at >= 0 else None
 
 
 class Config:
@@ -27,50 +48,99 @@ class Config:
     def __init__(self) -> None:
         self.version = 0
         self.revocation = 0
-        self.revoked: "set[bytes]" = set()
-        self.generations: "Dict[bytes, int]" = {}
-        self.schedules: "Dict[int, WeeklySchedule]" = {}
+        self.revocations = Rows()
+        self.generations = Rows()
+        self.windows: "Dict[int, bytes]" = {}
+        self.tz_minutes = 0
         self.max_u_s = 60
         self.open_s = 5.0
         self.held_s = 30
 
+    def revoked(self, credential_id: bytes) -> bool:
+        """Whether this credential (8 bytes) is on the list."""
+        return self.revocations.find(credential_id) is not None
 
-def parse_config(payload: "Dict[str, Any]", device_id: str) -> Config:
-    """Check every field of an opened configuration; raise Malformed or WrongDevice."""
-    if payload.get("dev") != device_id:
-        raise WrongDevice("config_device")
+    def min_generation(self, subject: bytes) -> int:
+        """The lowest generation of this subject (4 bytes) that is still good."""
+        row = self.generations.find(subject)
+        return int.from_bytes(row[4:], "big") if row is not None else 0
+
+    def schedule(self, number: int) -> "Optional[WeeklySchedule]":
+        """The schedule of that number, or None if there is no such."""
+        packed = self.windows.get(number)
+        if packed is None:
+            return None
+        size = struct.calcsize(_WINDOW)
+        windows = [struct.unpack(_WINDOW, packed[at : at + size]) for at in range(0, len(packed), size)]
+        return WeeklySchedule(windows, self.tz_minutes)
+
+
+def parse_config(text: str, device_id: str) -> Config:
+    """Check every field of an opened configuration; raise Malformed or WrongDevice.
+
+    Piece by piece: the heap does not hold a large one parsed, beside the session that it came by.
+    """
     config = Config()
-    config.version = _integer(payload.get("ver"), 0xFFFFFFFF)
-    revocations = _dict(payload.get("rev"))
-    config.revocation = _integer(revocations.get("seq"), 0xFFFFFFFF)
-    creds = revocations.get("creds", [])
-    gens = _dict(revocations.get("gens", {}))
-    if not isinstance(creds, list) or len(creds) > MAX_REVOKED or len(gens) > MAX_SUBJECTS:
-        raise Malformed("config_rev")
-    config.revoked = set(_hex(item, 8) for item in creds)
-    config.generations = {_hex(item, 4): _integer(gens[item], 0xFFFFFFFF) for item in gens}
-    offset = payload.get("tz", 0)
-    if not isinstance(offset, int) or not -1440 < offset < 1440:
+    config.revocation = -1
+    plain: "Dict[str, Any]" = {"tz": 0}
+    for name, at, end in members(text):
+        if name == "rev":
+            _parse_revocations(config, text, at)
+        elif name == "schedules":
+            _parse_schedules(config, text, at)
+        elif name == "policy":
+            _parse_policy(config, _dict(value(text, at, end)))
+        elif name in ("dev", "ver", "tz"):
+            plain[name] = value(text, at, end)
+    if plain.get("dev") != device_id:
+        raise WrongDevice("config_device")
+    config.version = _integer(plain.get("ver"), 0xFFFFFFFF)
+    config.tz_minutes = plain["tz"]
+    if not isinstance(config.tz_minutes, int) or not -1440 < config.tz_minutes < 1440:
         raise Malformed("config_tz")
-    _parse_schedules(config, _dict(payload.get("schedules", {})), offset)
-    _parse_policy(config, _dict(payload.get("policy", {})))
+    if config.revocation < 0:
+        raise Malformed("config_rev")
+    for number in config.windows:
+        config.schedule(number)
     return config
 
 
-def _parse_schedules(config: Config, raw: "Dict[str, Any]", offset: int) -> None:
-    if len(raw) > MAX_SCHEDULES:
-        raise Malformed("config_schedules")
-    for name in raw:
-        windows = raw[name]
+def _parse_revocations(config: Config, text: str, begin: int) -> None:
+    for name, at, end in members(text, begin):
+        if name == "seq":
+            config.revocation = _integer(value(text, at, end), 0xFFFFFFFF)
+        elif name == "creds":
+            creds = value(text, at, end)
+            if not isinstance(creds, list) or len(creds) > MAX_REVOKED:
+                raise Malformed("config_rev")
+            rows = bytearray()
+            for item in creds:
+                rows.extend(_hex(item, 8))
+            config.revocations = Rows(bytes(rows))
+        elif name == "gens":
+            rows = bytearray()
+            for subject, start, end in members(text, at):
+                rows.extend(_hex(subject, 4))
+                rows.extend(_integer(value(text, start, end), 0xFFFFFFFF).to_bytes(4, "big"))
+                if len(rows) > MAX_SUBJECTS * _ROW:
+                    raise Malformed("config_rev")
+            config.generations = Rows(bytes(rows))
+
+
+def _parse_schedules(config: Config, text: str, begin: int) -> None:
+    for name, at, end in members(text, begin):
+        windows = value(text, at, end)
         if not name.isdigit() or not isinstance(windows, list) or len(windows) > MAX_WINDOWS:
             raise Malformed("config_schedules")
-        for window in windows:
-            if not isinstance(window, list) or len(window) != 3:
-                raise Malformed("config_schedules")
-            _integer(window[0], 127)
-            _integer(window[1], 1440)
-            _integer(window[2], 1440)
-        config.schedules[int(name)] = WeeklySchedule([tuple(window) for window in windows], offset)
+        config.windows[int(name)] = b"".join([_pack_window(window) for window in windows])
+        if len(config.windows) > MAX_SCHEDULES:
+            raise Malformed("config_schedules")
+
+
+def _pack_window(raw: "Any") -> bytes:
+    if not isinstance(raw, list) or len(raw) != 3:
+        raise Malformed("config_schedules")
+    return struct.pack(_WINDOW, _integer(raw[0], 127), _integer(raw[1], 1440), _integer(raw[2], 1440))
 
 
 def _parse_policy(config: Config, raw: "Dict[str, Any]") -> None:
@@ -82,22 +152,22 @@ def _parse_policy(config: Config, raw: "Dict[str, Any]") -> None:
     config.open_s = open_s
 
 
-def _integer(value: "Any", high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= high:
+def _integer(item: "Any", high: int) -> int:
+    if not isinstance(item, int) or isinstance(item, bool) or not 0 <= item <= high:
         raise Malformed("config_integer")
-    return value
+    return item
 
 
-def _dict(value: "Any") -> "Dict[str, Any]":
-    if not isinstance(value, dict):
+def _dict(item: "Any") -> "Dict[str, Any]":
+    if not isinstance(item, dict):
         raise Malformed("config_shape")
-    return value
+    return item
 
 
-def _hex(value: "Any", size: int) -> bytes:
-    if not isinstance(value, str) or len(value) != 2 * size or value.strip("0123456789abcdef"):
+def _hex(item: "Any", size: int) -> bytes:
+    if not isinstance(item, str) or len(item) != 2 * size or item.strip("0123456789abcdef"):
         raise Malformed("config_hex")
-    return bytes.fromhex(value)
+    return bytes.fromhex(item)
 
 
 class ConfigKeeper:
@@ -128,4 +198,4 @@ class ConfigKeeper:
         return True
 
     def _open(self, raw: bytes) -> Config:
-        return parse_config(open_sealed(self._key, LABEL_CONFIG, raw), self._device_id)
+        return parse_config(open_text(self._key, LABEL_CONFIG, raw), self._device_id)

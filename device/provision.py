@@ -14,7 +14,7 @@ from device.journal_store import create as create_journal
 from device.policy import parse_config
 from device.tls_socket import PinnedContext
 from protocol import ids, keys
-from protocol.envelope import LABEL_CONFIG, open_sealed
+from protocol.envelope import LABEL_CONFIG, open_text
 from protocol.errors import Malformed
 from protocol.x509_spki import spki_of
 
@@ -71,7 +71,7 @@ class _Bundle:
         self.config = raw.get("config")
         if not isinstance(self.config, str):
             raise Malformed("bundle_config")
-        parse_config(open_sealed(keys.config_key(self.k_dev), LABEL_CONFIG, self.config), self.device_id)
+        parse_config(open_text(keys.config_key(self.k_dev), LABEL_CONFIG, self.config), self.device_id)
 
     def _check_tls(self) -> None:
         spki_of(self.certificate)

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import json
 import os
-import time
+import sys
 
 from micropython import const
 
@@ -42,6 +42,9 @@ _TICK_MS = const(5_000)
 _MAX_RESULTS = const(8)
 _FIRST_RETRY_MS = const(250)
 _MAX_RETRY_MS = const(15_000)
+_STEADY_MS = const(
+    60_000
+)  # a session that lived for so long starts the back-off anew; a poisoned one does not
 
 
 class Uplink:
@@ -56,14 +59,15 @@ class Uplink:
         self._work = asyncio.Event()
         self._backoff = Backoff(_FIRST_RETRY_MS, _MAX_RETRY_MS)
         self._results: "List[bytes]" = []
+        self._postponed = b""  # a configuration
         self._state_due = True
         self._batch_end = 0  # last sequence of the batch under way
         self._batch_ms = 0
         self._nonce = ""
-        self._asked_ms = 0
+        self._asked_ms = 0  # uptime, as all times here that may be days apart: ticks wrap
         self._time_due = True
         self._logged = 0
-        self._logged_ms = 0
+        self._logged_ms = -_LOG_EVERY_MS
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
         self._handlers = {
             "command": self._command,
@@ -84,7 +88,9 @@ class Uplink:
     async def run(self) -> None:
         """Connect, serve, and again, for ever."""
         counters = self._parts.counters
+        uptime_ms = self._parts.clock.uptime_ms
         while True:
+            began = uptime_ms()
             try:
                 await self._wifi.join()
                 await self._serve()
@@ -95,19 +101,27 @@ class Uplink:
             except OSError as e:
                 counters.up("uplink_lost")
                 print("latchwork: uplink:", e)
+            except MemoryError as e:
+                counters.up("uplink_memory")
+                sys.print_exception(e)
+            self._apply_postponed()
+            if uptime_ms() - began > _STEADY_MS:
+                self._backoff.reset()
             await asyncio.sleep_ms(self._backoff.next_ms())
 
     async def _serve(self) -> None:
         """One session, from connect to its end, which is always an exception."""
         broker = self._parts.identity.broker
         tasks: "List[Any]" = []
+        # What was asked in the last session is not answered in this one: nobody knows how old that answer is.
+        self._nonce = ""
         try:
             await self._client.connect(
                 broker["host"], broker["port"], self._context, broker["server_name"], [self._prefix + "#"]
             )
-            self._backoff.reset()
             self._parts.counters.up("uplink_connected")
             self._state_due = self._time_due = True
+            self._logged_ms = -_LOG_EVERY_MS
             self._batch_end = 0
             self._work.set()
             tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._tick())]
@@ -121,7 +135,7 @@ class Uplink:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep_ms(_TICK_MS)
-            if time.ticks_diff(time.ticks_ms(), self._asked_ms) > _TIME_EVERY_MS:
+            if self._parts.clock.uptime_ms() - self._asked_ms > _TIME_EVERY_MS:
                 self._time_due = True
             self._work.set()
 
@@ -136,12 +150,17 @@ class Uplink:
                 await self._send_state()
                 await self._send_events()
                 await self._send_log()
-        except OSError:
-            # The reading task sees the same end of the connection, and tells why.
+        except Exception as e:  # whatever it is: a session that sends nothing must not go on
+            if not isinstance(e, OSError):
+                sys.print_exception(e)
             self._parts.counters.up("uplink_write")
+            self._client.fail("write")
 
     async def _send_results(self) -> None:
         while self._results:
+            await (
+                self._client.room()
+            )  # first, for a result that was taken out and is not in flight is lost with us
             await self._publish("result", self._results.pop(0), again=True)
 
     async def _send_state(self) -> None:
@@ -164,8 +183,8 @@ class Uplink:
         }
 
     async def _send_time_request(self) -> None:
-        now = time.ticks_ms()
-        if self._nonce and time.ticks_diff(now, self._asked_ms) > _TIME_AGAIN_MS:
+        now = self._parts.clock.uptime_ms()
+        if self._nonce and now - self._asked_ms > _TIME_AGAIN_MS:
             self._time_due = True
         if not self._time_due:
             return
@@ -178,8 +197,8 @@ class Uplink:
     async def _send_events(self) -> None:
         """One batch under way at a time, so that the order is the journal's."""
         store = self._parts.recorder.store
-        now = time.ticks_ms()
-        if self._batch_end > store.acked and time.ticks_diff(now, self._batch_ms) < _ACK_MS:
+        now = self._parts.clock.uptime_ms()
+        if self._batch_end > store.acked and now - self._batch_ms < _ACK_MS:
             return
         first, records = store.read(store.acked, messages.MAX_RECORDS)
         if not records:
@@ -190,15 +209,15 @@ class Uplink:
 
     async def _send_log(self) -> None:
         counters = self._parts.counters
-        now = time.ticks_ms()
-        if counters.version == self._logged or time.ticks_diff(now, self._logged_ms) < _LOG_EVERY_MS:
+        now = self._parts.clock.uptime_ms()
+        if counters.version == self._logged or now - self._logged_ms < _LOG_EVERY_MS:
             return
         self._logged = counters.version
         self._logged_ms = now
         gc.collect()  # so that the number is what is needed, not what happens to lie about
         report = {
             "counters": counters.snapshot(),
-            "up": self._parts.clock.uptime_ms() // 1000,
+            "up": now // 1000,
             "heap": [gc.mem_alloc(), gc.mem_free()],
         }
         await self._publish("log", json.dumps(report).encode())
@@ -217,8 +236,6 @@ class Uplink:
         except ProtocolError as e:
             self._parts.counters.up("down_" + (leaf if handler else "unknown") + "_" + e.reason)
         except MemoryError as e:
-            import sys
-
             sys.print_exception(e)
             self._parts.counters.up("down_" + leaf + "_memory")
         except OSError:
@@ -258,7 +275,7 @@ class Uplink:
     def _time(self, raw: bytes) -> None:
         parts = self._parts
         payload = open_sealed(parts.identity.time_key, LABEL_TIME, raw)
-        round_trip = time.ticks_diff(time.ticks_ms(), self._asked_ms)
+        round_trip = parts.clock.uptime_ms() - self._asked_ms
         if payload.get("dev") != self._dev or not self._nonce or payload.get("n") != self._nonce:
             raise Replayed("time_nonce")
         t_ms = payload.get("t")
@@ -285,5 +302,20 @@ class Uplink:
         except Replayed:
             parts.authority.config_refused()
             raise
+        except (MemoryError, Malformed) as e:
+            if self._postponed or (isinstance(e, Malformed) and e.reason != "json_memory"):
+                raise
+            # The heap may not hold a large configuration beside the session that it came by.
+            self._postponed = raw
+            self._client.fail("memory")
+            return
         self._state_due = True
         self._work.set()
+
+    def _apply_postponed(self) -> None:
+        """Between two sessions, when their buffers are free; what does not fit even then is counted."""
+        if self._postponed:
+            self._parts.counters.up("config_postponed")
+            gc.collect()
+            self.received(self._prefix + "config", self._postponed)
+            self._postponed = b""

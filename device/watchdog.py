@@ -7,14 +7,12 @@ resets with the strike locked. Asking instead of ticking lets an idle board slee
 
 import asyncio
 
-from micropython import const
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List
 
 TIMEOUT_MS = 30_000
-_ASK_MS = const(8_000)  # two questions may fail before the hardware resets
+ASK_MS = 8_000  # two questions may fail before the hardware resets
 
 
 class Heart:
@@ -54,4 +52,4 @@ class Watchdog:
         """Ask for ever."""
         while True:
             self.check()
-            await asyncio.sleep_ms(_ASK_MS)  # type: ignore[attr-defined]
+            await asyncio.sleep_ms(ASK_MS)  # type: ignore[attr-defined]

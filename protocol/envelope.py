@@ -26,6 +26,7 @@ def _refuse(_: str) -> None:
 
 
 # CPython alone reads NaN and Infinity, which are no JSON; MicroPython has no such decoder to configure.
+_READS_BYTES = not hasattr(json, "JSONDecoder")
 _loads = json.JSONDecoder(parse_constant=_refuse).decode if hasattr(json, "JSONDecoder") else json.loads
 
 
@@ -46,6 +47,11 @@ def open_sealed(
     key: bytes, label: bytes, raw: "Union[str, bytes, bytearray, memoryview]"
 ) -> "Dict[str, Any]":
     """The payload of a sealed envelope; raise Malformed or BadMac. Nothing inside is parsed before the MAC fits."""
+    return parse_object(open_text(key, label, raw))
+
+
+def open_text(key: bytes, label: bytes, raw: "Union[str, bytes, bytearray, memoryview]") -> str:
+    """The payload as the text that was sealed, for who cannot hold all of it parsed; raise Malformed or BadMac."""
     if len(raw) > MAX_ENVELOPE:
         raise Malformed("envelope_size")
     outer = parse_object(raw)
@@ -54,23 +60,25 @@ def open_sealed(
     if not isinstance(text, str) or not isinstance(mac, str) or len(mac) != 2 * MAC_SIZE:
         raise Malformed("envelope_shape")
     try:
-        given, payload = mac.encode(), text.encode()
+        # As text, for bytes.fromhex would take spaces and capitals: one MAC has one spelling.
+        fits = constant_equal(mac.encode(), _mac(key, label, text.encode()).hex().encode())
     except UnicodeError:  # half of a surrogate pair; MicroPython encodes it, and no MAC fits
         raise Malformed("envelope_text")
-    # As text, for bytes.fromhex would take spaces and capitals: one MAC has one spelling.
-    if not constant_equal(given, _mac(key, label, payload).hex().encode()):
+    if not fits:
         raise BadMac()
-    return parse_object(payload)
+    return text
 
 
 def parse_object(raw: "Union[str, bytes, bytearray, memoryview]") -> "Dict[str, Any]":
     """One JSON object; raise Malformed for anything else."""
     try:
-        text = raw if isinstance(raw, str) else str(bytes(raw), "utf-8")
+        text = raw if isinstance(raw, str) else str(raw, "utf-8")
         if "\0" in text:
             raise ValueError  # MicroPython ends its reading there, and would take whatever follows
+        if _READS_BYTES:
+            text = raw  # type: ignore[assignment]  # the copy may go: a board's heap is needed for the values
         value = _loads(text)
-    except (ValueError, RuntimeError, RecursionError, OverflowError):
+    except (ValueError, RuntimeError, OverflowError):
         raise Malformed("json")
     except MemoryError:
         # Nested deeper, or cut smaller, than a board's heap holds; what was built of it is garbage by now.

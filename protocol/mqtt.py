@@ -100,39 +100,48 @@ class Decoder:
 
     def __init__(self, max_packet: int) -> None:
         self._max = max_packet
-        self._buffer = b""
+        self._head = bytearray()  # first byte and length, while they are incomplete
+        self._first = 0
+        self._body: "Optional[bytearray]" = None  # allocated once: a buffer that grows needs twice the heap
+        self._have = 0
 
     def feed(self, data: "Buffer") -> "List[Packet]":
         """Take some bytes; raise Malformed for what no correct broker sends."""
-        self._buffer = self._buffer + bytes(data) if self._buffer else bytes(data)
         out: "List[Packet]" = []
         pos = 0
-        while True:
-            frame = self._frame(pos)
-            if frame is None:
-                break
-            start, end = frame
-            out.append(_decode(self._buffer[pos], self._buffer[start:end]))
-            pos = end
-        self._buffer = self._buffer[pos:]
+        while pos < len(data):
+            if self._body is None:
+                self._take_head(data[pos])
+                pos += 1
+            if self._body is not None:
+                count = min(len(data) - pos, len(self._body) - self._have)
+                self._body[self._have : self._have + count] = data[pos : pos + count]
+                self._have += count
+                pos += count
+                if self._have == len(self._body):
+                    body, self._body = memoryview(self._body), None
+                    out.append(_decode(self._first, body))
         return out
 
-    def _frame(self, pos: int) -> "Optional[Tuple[int, int]]":
+    def _take_head(self, byte: int) -> None:
+        head = self._head
+        head.append(byte)
+        if len(head) == 1:
+            return
         length = 0
-        for i in range(4):
-            at = pos + 1 + i
-            if at >= len(self._buffer):
-                return None
-            byte = self._buffer[at]
-            length |= (byte & 0x7F) << 7 * i
-            if length > self._max:
-                raise Malformed("mqtt_size")
-            if not byte & 0x80:
-                return (at + 1, at + 1 + length) if at + 1 + length <= len(self._buffer) else None
-        raise Malformed("mqtt_length")
+        for i in range(1, len(head)):
+            length |= (head[i] & 0x7F) << 7 * (i - 1)
+        if length > self._max:
+            raise Malformed("mqtt_size")
+        if byte & 0x80:
+            if len(head) == 5:
+                raise Malformed("mqtt_length")
+            return
+        self._first, self._head = head[0], bytearray()
+        self._body, self._have = bytearray(length), 0
 
 
-def _decode(first: int, body: bytes) -> Packet:
+def _decode(first: int, body: memoryview) -> Packet:
     packet = Packet(first >> 4)
     if packet.kind == PUBLISH:
         _decode_publish(packet, first & 0x0F, body)
@@ -150,7 +159,7 @@ def _decode(first: int, body: bytes) -> Packet:
     return packet
 
 
-def _decode_publish(packet: Packet, flags: int, body: bytes) -> None:
+def _decode_publish(packet: Packet, flags: int, body: memoryview) -> None:
     packet.qos, packet.retain = flags >> 1 & 3, bool(flags & 1)
     if packet.qos > 1 or len(body) < 2:
         raise Malformed("mqtt_publish")
@@ -165,4 +174,4 @@ def _decode_publish(packet: Packet, flags: int, body: bytes) -> None:
     packet.packet_id = int.from_bytes(body[end:start], "big")
     if packet.qos and not packet.packet_id:
         raise Malformed("mqtt_packet_id")
-    packet.payload = body[start:]
+    packet.payload = bytes(body[start:])

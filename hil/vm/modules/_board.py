@@ -11,17 +11,25 @@ import sys
 
 import uselect
 import utime
+from micropython import const
 
 CORE, GPIO, BLE, NET, NVS = range(5)
 
-_POST, _CALL, _REPLY, _ERROR, _INTERRUPT = range(5)
-_HEAD = "<BBBBIQ"
-_MARK = 0xB0
-_BREAK = 1  # interrupt of CORE
-_CLAIM = 8  # operation of CORE
-_MAX_QUEUE = 256  # interrupts that wait while a handler or a call is running
-_CALL_MS = 30000  # the model answers in microseconds; its first touch of the radio loads a Bluetooth stack
-_THREADS_MS = 5  # a flag set by a thread wakes no file descriptor
+# const: a name that stays in a module costs heap, which on a real board these modules do not.
+_POST = const(0)
+_CALL = const(1)
+_REPLY = const(2)
+_ERROR = const(3)
+_INTERRUPT = const(4)
+_HEAD = const("<BBBBIQ")
+_MARK = const(0xB0)
+_BREAK = const(1)  # interrupt of CORE
+_CLAIM = const(8)  # operation of CORE
+_MAX_QUEUE = const(256)  # interrupts that wait while a handler or a call is running
+_CALL_MS = const(
+    30000
+)  # the model answers in microseconds; its first touch of the radio loads a Bluetooth stack
+_THREADS_MS = const(5)  # a flag set by a thread wakes no file descriptor
 
 fd = int(os.getenv("LATCHWORK_LINK") or "-1")
 if fd < 0:

@@ -2,17 +2,17 @@
 
 import _board
 import umachine
+from micropython import const
 from umachine import mem8, mem16, mem32, soft_reset, time_pulse_us
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 SLEEP, DEEPSLEEP = 2, 4
 PIN_WAKE, EXT0_WAKE, EXT1_WAKE, TIMER_WAKE = 2, 2, 3, 4
 
-_IDLE_MS = 10  # one FreeRTOS tick
-_MODE, _OUT, _PWM, _PIXELS = range(
-    4
-)  # operations of the GPIO channel; the model interrupts with (pin, level)
-_MAX_PIN = 48
+_IDLE_MS = const(10)  # one FreeRTOS tick
+_MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level)
+_OUT = const(1)
+_MAX_PIN = const(48)
 _PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt"}
 _freq = 160000000
 _pins = {}

@@ -3,11 +3,17 @@
 import struct
 
 import _board
+from micropython import const
 
 STA_IF, AP_IF = 0, 1
 STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
 STAT_BEACON_TIMEOUT, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_ASSOC_FAIL = 200, 201, 202, 203
-_ACTIVE, _CONNECT, _DISCONNECT, _SCAN, _RSSI, _IFCONFIG = range(6)
+_ACTIVE = const(0)
+_CONNECT = const(1)
+_DISCONNECT = const(2)
+_SCAN = const(3)
+_RSSI = const(4)
+_IFCONFIG = const(5)
 _hostname = "latchwork"
 _country = "XX"
 

@@ -12,10 +12,11 @@ import uctypes
 import uselect
 import usocket
 import utime
+from micropython import const
 from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT
 
-_CALM_MS = 20
-_UNKNOWN_MS = 20
+_CALM_MS = const(20)
+_UNKNOWN_MS = const(20)
 _SOCKET = id(usocket.socket)
 
 
