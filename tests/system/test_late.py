@@ -1,6 +1,5 @@
 """A command that is held up over its expiry never moves the bolt, whoever held it."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -9,14 +8,6 @@ from tests.system.processes import broker_of
 from tests.system.whole import Whole, whole
 
 LIFE_S = 4
-
-
-async def shorten_commands(one: Whole) -> None:
-    """Let the cloud's commands live for LIFE_S."""
-    settings = one.site.folder / "cloud" / "cloud.json"
-    await one.site.cloud.stop()
-    settings.write_text(json.dumps({**json.loads(settings.read_text()), "unlock_life_s": LIFE_S}))
-    await one.site.cloud.start()
 
 
 async def opens(one: Whole) -> None:
@@ -28,7 +19,7 @@ async def opens(one: Whole) -> None:
 
 async def test_a_command_that_was_held_up_over_its_expiry_never_opens(tmp_path: Path) -> None:
     async with whole(tmp_path) as one:
-        await shorten_commands(one)
+        await one.commands_live(LIFE_S)
         await opens(one)
         gateway, board = one.site.gateway.pid, one.door.board.pid
         assert gateway is not None
