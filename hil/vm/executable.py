@@ -5,7 +5,6 @@ This process becomes the VM, so arguments, streams, signals and exit code are Mi
 model is its child and starts meanwhile: a program that touches no hardware does not wait for it.
 """
 
-import asyncio
 import os
 import signal
 import socket
@@ -41,8 +40,10 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
 
 def _serve(sock: socket.socket, vm: int) -> NoReturn:
-    """The board model, until the VM ends."""
+    """The board model, until the VM ends. What it needs is loaded here: the VM does not wait for that."""
     try:
+        import asyncio
+
         die_with_parent(vm)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         null = os.open(os.devnull, os.O_RDWR)
@@ -54,6 +55,8 @@ def _serve(sock: socket.socket, vm: int) -> NoReturn:
 
 
 async def _model(sock: socket.socket, vm: int) -> None:
+    import asyncio
+
     from hil.board.core import Cause, Core
     from hil.board.nvs import Nvs
     from hil.board.pins import Pins
