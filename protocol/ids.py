@@ -35,5 +35,7 @@ def id_bytes(value: str) -> bytes:
 
 
 def id_from_bytes(kind: str, raw: bytes) -> str:
-    """The id of that kind for 8 bytes from a binary wire."""
+    """The id of that kind for 8 bytes from a binary wire; raise Malformed for another number of them."""
+    if len(raw) != ID_SIZE:
+        raise Malformed("bad_id")
     return new_id(kind, bytes(raw))

@@ -95,5 +95,5 @@ def config_key(k_dev: "Buffer") -> bytes:
 
 
 def journal_key(k_dev: "Buffer") -> bytes:
-    """K_0 of the journal's forward-evolving chain."""
+    """K_1 of the journal's forward-evolving chain."""
     return _root(k_dev, b"journal")

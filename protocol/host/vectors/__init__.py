@@ -1,0 +1,35 @@
+"""The test vectors of protocol/vectors, made from the code that they test; `python -m protocol.host.vectors` writes them.
+
+A vector is `{"name", "op", "in", "out"}`, or has `"error"`, a reason slug, in place of `"out"`. Bytes are lower
+hex. `in.wire` (bytes) or `in.text` (characters) is what came over the wire: a decoder must also take it cut at
+every length, and with more behind it, without any failure but a protocol error. `parts` names the bytes of one
+wire, for people.
+"""
+
+from protocol.host.vectors import access, credential, gatt, handshake, journal, keys, mqtt, sealed, topics
+from protocol.host.vectors.case import Vector
+
+TOPICS = {
+    "ids": topics.ids,
+    "keys": keys.keys,
+    "credential": credential.credential,
+    "handshake": handshake.handshake,
+    "fragment": handshake.fragment,
+    "gatt": gatt.gatt,
+    "envelope": sealed.envelope,
+    "command": sealed.command,
+    "time": sealed.time,
+    "config": sealed.config,
+    "journal": journal.journal,
+    "messages": journal.messages,
+    "topics": topics.topics,
+    "schedule": access.schedule,
+    "access": access.access,
+    "pins": keys.pins,
+    "mqtt": mqtt.mqtt,
+}
+
+
+def build() -> dict[str, list[Vector]]:
+    """All vectors, by topic; the same at every call."""
+    return {topic: make() for topic, make in TOPICS.items()}
