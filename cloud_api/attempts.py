@@ -3,29 +3,32 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class Waiters:
-    """Wakes every request that waits for an attempt."""
+class Waiters(Generic[T]):
+    """Hands the finished attempt to every request that waits for it."""
 
     def __init__(self) -> None:
-        self._events: dict[str, tuple[asyncio.Event, int]] = {}
+        self._waiting: dict[str, set[asyncio.Future[T]]] = {}
 
     @contextmanager
-    def watch(self, attempt_id: str) -> Iterator[asyncio.Event]:
-        """The event that is set when the attempt finishes; enter *before* reading its status."""
-        event, count = self._events.get(attempt_id, (asyncio.Event(), 0))
-        self._events[attempt_id] = (event, count + 1)
+    def watch(self, attempt_id: str) -> Iterator[asyncio.Future[T]]:
+        """A future of the finished attempt; enter *before* reading its status."""
+        ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(attempt_id, set())
+        waiting.add(ended)
         try:
-            yield event
+            yield ended
         finally:
-            event, count = self._events[attempt_id]
-            if count == 1:
-                del self._events[attempt_id]
-            else:
-                self._events[attempt_id] = (event, count - 1)
+            waiting.remove(ended)
+            if not waiting:
+                self._waiting.pop(attempt_id, None)
 
-    def wake(self, attempt_id: str) -> None:
-        """The attempt has finished and that is committed."""
-        if attempt_id in self._events:
-            self._events[attempt_id][0].set()
+    def wake(self, attempt_id: str, attempt: T) -> None:
+        """The attempt has finished as `attempt`, and that is committed."""
+        for ended in self._waiting.get(attempt_id, ()):
+            if not ended.done():
+                ended.set_result(attempt)

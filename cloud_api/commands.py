@@ -88,13 +88,15 @@ async def unlock(cloud: Cloud, caller: Principal, door_id: str) -> AttemptOut:
     values = {c.key: getattr(attempt, c.key) for c in ActionAttempt.__table__.columns if c.key != "ord"}
     if attempt.status != PENDING:
         events = await cloud.db.write(lambda session: _store_finished(session, line, attempt))
-        _announce(cloud, attempt.id, attempt.status, events)
-        return show_attempt(attempt)
+        shown = show_attempt(attempt)
+        _announce(cloud, shown, events)
+        return shown
     envelope = seal(line.command_key, LABEL_COMMAND, _payload(attempt))
     topic = site_down(line.shard, line.site_id, "command")
     message = Sealed(d=line.device_id, e=envelope).encode()
     await cloud.db.insert(ActionAttempt, values)
     cloud.background(_publish(cloud, line, attempt.id, topic, message, started))
+    await asyncio.sleep(0)  # its first step puts the command on the socket: the answer is built after that
     cloud.expiry.set()
     return show_attempt(attempt)
 
@@ -162,21 +164,22 @@ async def finish(
 
     end = {"status": status, "error": error, "result": result, "finished_at": now_ms()}
 
-    def work(session: Session) -> tuple[list[Event], int]:
+    def work(session: Session) -> tuple[AttemptOut, list[Event]] | None:
         statement = update(ActionAttempt).where(
             ActionAttempt.id == attempt_id,
             ActionAttempt.device_id == line.device_id,
             ActionAttempt.status == PENDING,
         )
         row = session.scalar(statement.values(end).returning(ActionAttempt))
-        return ([_attempt_event(session, line, row)], row.created_at) if row else ([], 0)
+        return (show_attempt(row), [_attempt_event(session, line, row)]) if row else None
 
-    events, created_at = await cloud.db.write(work)
-    if not events:
+    ended = await cloud.db.write(work)
+    if ended is None:
         return False
+    attempt, events = ended
     if status == SUCCEEDED:
-        cloud.metrics.attempt_seconds.observe((now_ms() - created_at) / 1000)
-    _announce(cloud, attempt_id, status, events)
+        cloud.metrics.attempt_seconds.observe(time.time() - attempt.created_at.timestamp())
+    _announce(cloud, attempt, events)
     return True
 
 
@@ -200,9 +203,9 @@ def _attempt_event(session: Session, line: Line, row: ActionAttempt) -> Event:
     )
 
 
-def _announce(cloud: Cloud, attempt_id: str, status: str, events: list[Event]) -> None:
-    cloud.metrics.attempts.labels(status).inc()
-    cloud.waiters.wake(attempt_id)
+def _announce(cloud: Cloud, attempt: AttemptOut, events: list[Event]) -> None:
+    cloud.metrics.attempts.labels(attempt.status).inc()
+    cloud.waiters.wake(attempt.id, attempt)
     cloud.hub.publish(events)
 
 
@@ -219,16 +222,12 @@ async def wait_attempt(cloud: Cloud, caller: Principal, attempt_id: str, wait_s:
             raise not_found("action attempt")
         return show_attempt(row)
 
-    with cloud.waiters.watch(attempt_id) as finished:
+    with cloud.waiters.watch(attempt_id) as ended:
         attempt = await cloud.db.read(work)
         if attempt.status != PENDING or wait_s <= 0:
             return attempt
-        try:
-            async with asyncio.timeout(wait_s):
-                await finished.wait()
-        except TimeoutError:
-            return attempt
-    return await cloud.db.read(work)
+        await asyncio.wait([ended], timeout=wait_s)
+        return ended.result() if ended.done() else attempt
 
 
 def _due(session: Session) -> list[tuple[str, str]]:

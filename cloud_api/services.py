@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -18,6 +18,9 @@ from cloud_api.mqtt import Link
 from cloud_api.secrets import Vault
 from cloud_api.settings import Settings
 from cloud_api.stream import Hub
+
+if TYPE_CHECKING:
+    from cloud_api.commands import AttemptOut
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +37,7 @@ class Cloud:
     fleet: Fleet
     link: Link
     hub: Hub
-    waiters: Waiters
+    waiters: "Waiters[AttemptOut]"
     metrics: Metrics
     doorkeeper: Doorkeeper
     # Idempotency keys whose first request still runs here: (organisation, key).
