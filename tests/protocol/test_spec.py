@@ -183,6 +183,17 @@ def test_every_reason_is_named_and_in_its_class():
     assert len(found) > 70
 
 
+# Bases that nothing raises by itself, and what only a small heap or only CPython refuses.
+WITHOUT_VECTOR = {"protocol", "malformed", "json_memory", "envelope_text"}
+
+
+def test_every_reason_of_the_protocol_has_a_vector_that_is_refused_for_it():
+    refused = {vector.get("error") for vector in VECTORS.values()}
+    files = {path.name for path in (ROOT / "protocol").glob("*.py")}
+    reasons = {node.value for _, node, file in _reasons() if file in files and isinstance(node, ast.Constant)}
+    assert reasons - refused == WITHOUT_VECTOR
+
+
 def test_every_limit_is_listed_with_its_value():
     listed = {row[0].strip("`"): row[1] for row in ROWS if re.fullmatch(r"`[a-z_0-9.]+\.[A-Z_]+`", row[0])}
     wanted = {}

@@ -218,7 +218,13 @@ def join(fragments):
     return whole.hex() if whole is not None else None
 
 
-OPS["open"] = lambda key, label, text: envelope.open_sealed(unhex(key), label.encode(), text)
+def opened(key, label, text):
+    payload = envelope.open_sealed(unhex(key), label.encode(), text)
+    assert envelope.open_sealed(unhex(key), label.encode(), memoryview(text.encode())) == payload
+    return payload
+
+
+OPS["open"] = opened
 
 
 @op
