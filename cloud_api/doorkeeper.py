@@ -47,6 +47,8 @@ class Doorkeeper:
         self._admission: Admission | None = None
         self._audited: dict[str, float] = {}
         self._refusals: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue(MAX_WAITING)
+        self._left: set[str] = set()
+        self._departures = asyncio.Event()
 
     def guard(self, broker: NatsBroker, issuer_seed: bytes) -> Admission:
         """The admission of this broker, which decides by us."""
@@ -60,6 +62,7 @@ class Doorkeeper:
             system_password=broker.system_password,
             account=broker.account,
             on_refused=self._on_refused,
+            on_presence=self._on_presence,
         )
         return self._admission
 
@@ -102,6 +105,21 @@ class Doorkeeper:
         self._audited[who] = now
         if not self._refusals.full():
             self._refusals.put_nowait((reason, who, pin))
+
+    def _on_presence(self, client_id: str, present: bool) -> None:
+        if present:
+            self._left.discard(client_id)
+        elif client_id != CLOUD_NAME:
+            self._left.add(client_id)
+            self._departures.set()
+
+    async def departed(self) -> set[str]:
+        """Wait for gateways whose session has ended, and that have not come back; each is told once."""
+        while not self._left:
+            self._departures.clear()
+            await self._departures.wait()
+        gone, self._left = self._left, set()
+        return gone
 
     async def audit(self) -> None:
         """Worker: write refusals into the log of the organisation whose gateway or device was named."""

@@ -6,6 +6,7 @@ retired. Command numbers are reserved in blocks, so a crash skips some and never
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, select, update
@@ -39,8 +40,8 @@ class Line:
     active: bool
     boot: int | None
     last_seen_at: int | None
-    # Until a gateway says that the session is gone, a device that has booted is taken as connected.
-    connected: bool = True
+    # It has been heard, and neither its gateway nor the broker has said since that it is gone.
+    connected: bool
     next_seq: int = 0
     reserved_seq: int = 0
     # When we last pushed a configuration, so that a flapping device does not become a flood.
@@ -101,6 +102,15 @@ class Fleet:
             if line.site_id == site_id:
                 line.config_pushed_at = NEVER_PUSHED
 
+    def away(self, site_id: str, device_ids: Collection[str] | None = None) -> None:
+        """These devices of a site, or all of them, cannot be reached until they are heard again."""
+        for line in self._lines.values() if device_ids is None else self._known(device_ids):
+            if line.site_id == site_id:
+                line.connected = False
+
+    def _known(self, device_ids: Collection[str]) -> list[Line]:
+        return [self._lines[name] for name in device_ids if name in self._lines]
+
     def forget(self, device_id: str) -> None:
         """A device was retired."""
         line = self._lines.pop(device_id, None)
@@ -140,6 +150,7 @@ class Fleet:
             active=row.status == "active",
             boot=row.boot,
             last_seen_at=row.last_seen_at,
+            connected=row.connected,
         )
 
 

@@ -1,6 +1,6 @@
 """What gateways send: sorted by urgency, checked, and handed on. No message ends a worker.
 
-    time, result, state, hello, log   one worker, in the order of arrival: somebody waits for them
+    time, result, state, hello, log, presence   one worker, in the order of arrival: somebody waits for them
     events, audit                     `journals`, many messages to one durable commit
 
 Both queues are bounded. What does not fit is dropped and counted: devices and gateways keep everything until
@@ -22,6 +22,7 @@ from cloud_api.db.models import Device, Gateway, Site
 from cloud_api.fleet import Line
 from cloud_api.journals import Journals
 from cloud_api.mqtt import Unreachable
+from cloud_api.presence import site_devices_away
 from cloud_api.registry import push_registry
 from cloud_api.secrets import SecretError
 from cloud_api.services import Cloud
@@ -56,6 +57,7 @@ class Ingest:
             "result": self._result,
             "state": self._state,
             "hello": self._hello,
+            "presence": self._presence,
             "log": self._log,
         }
 
@@ -163,6 +165,9 @@ class Ingest:
         await self._cloud.db.write(lambda s: s.execute(statement))
         if counters.counters:
             log.info("device_counters", device_id=counters.d, counters=counters.counters)
+
+    async def _presence(self, site_id: str, payload: bytes) -> None:
+        await site_devices_away(self._cloud, site_id, parse(cloud_messages.Presence, payload).away)
 
     async def _hello(self, site_id: str, payload: bytes) -> None:
         hello = parse(cloud_messages.Hello, payload)

@@ -30,7 +30,7 @@ from cloud_api.secrets import SecretError
 from cloud_api.services import Cloud
 from cloud_api.settings import INGEST_BATCH, INGEST_QUEUE
 from protocol.errors import Malformed, ProtocolError
-from protocol.host.cloud_messages import Ack, Audit, AuditEvent, Events
+from protocol.host.cloud_messages import Ack, Audit, Events
 from protocol.host.messages import parse
 from protocol.journal import ChainState
 from protocol.topics import shard_of, site_down
@@ -39,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 1.0
 CHAINS_KEPT = 50_000
-DISCONNECTED = "device_disconnected"
 LEAVES = ("events", "audit")
 
 Drop = Callable[[str, str], None]
@@ -191,14 +190,7 @@ class Journals:
             if item.seq > gateway.audit_seq:
                 events.append(add_audit(session, gateway, item))
                 gateway.audit_seq = item.seq
-                self._presence(site_id, item)
         batch.watermarks[site_id, gateway.id] = gateway.audit_seq
-
-    def _presence(self, site_id: str, item: AuditEvent) -> None:
-        """A device has left the site broker: until it is heard again, a command would reach nobody."""
-        line = self._cloud.fleet.cached(str(item.data.get("device_id")))
-        if item.type == DISCONNECTED and line is not None and line.site_id == site_id:
-            line.connected = False
 
     def _announce(self, batch: _Batch, events: list[Event]) -> None:
         metrics = self._cloud.metrics

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from cloud_api import commands, device_config
+from cloud_api import commands, device_config, presence
 from cloud_api.app import create_app
 from cloud_api.attempts import Waiters
 from cloud_api.auth import Tokens
@@ -116,6 +116,7 @@ async def running(folder: Folder, settings: Settings) -> AsyncIterator[Cloud]:
             doorkeeper=doorkeeper,
         )
         stack.push_async_callback(cloud.drain)
+        await presence.nobody_yet(cloud)
         seed, public = new_issuer()
         broker = _broker(folder, settings, authority, public)
         await broker.start()
@@ -179,6 +180,7 @@ async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Adm
             ("expire", lambda: commands.expire(cloud)),
             ("converge", lambda: device_config.converge(cloud)),
             ("audit", cloud.doorkeeper.audit),
+            ("presence", lambda: presence.follow(cloud)),
             ("housekeeping", lambda: _housekeeping(cloud)),
         ):
             group.create_task(_keep_worker(cloud, name, work), name=name)

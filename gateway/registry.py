@@ -58,6 +58,10 @@ class Registry:
         device = self._devices.get(device_id)
         return device is not None and device.active
 
+    def active(self) -> list[str]:
+        """The devices that may connect."""
+        return [device.id for device in self._devices.values() if device.active]
+
     def replace(self, newer: cloud_messages.Registry) -> bool:
         """Take a newer list, in memory, at once. False, and no change, for one that is older than ours."""
         if newer.ver < self.version:

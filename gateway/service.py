@@ -68,6 +68,7 @@ class Gateway:
             settings,
             doorman,
             on_refused=self._refused,
+            on_presence=self._presence,
             on_violation=self._violated,
             on_end=self._broker_ended,
             on_start=self._site.retry_now,
@@ -179,6 +180,15 @@ class Gateway:
         metrics.REFUSED.labels(reason=reason).inc()
         log.info("admission.refused", reason=reason, who=who)
         self._audit.record("admission_refused", reason=reason, who=who, pin=pin)
+
+    def _presence(self, who: str, present: bool) -> None:
+        if present or who == self.settings.gateway_id:
+            return
+        if (
+            self._site_broker.admission.ready.is_set()
+        ):  # else all are gone, with the broker: that is one event
+            self._audit.record("device_disconnected", device_id=who)
+        self._upward.left(who)
 
     def _violated(self, who: str, kind: str) -> None:
         metrics.VIOLATIONS.labels(kind=kind).inc()

@@ -13,6 +13,7 @@ from gateway.settings import Folder, Settings
 from protocol.host.admission import Admission, OnRefused
 from protocol.host.broker import BrokerError, BrokerFiles, NatsBroker
 from protocol.host.nats_claims import new_issuer
+from protocol.host.presence import OnPresence
 
 BACK_OFF_S = (0.05, 10.0)
 # It ran for so long: what ended it is not how it was started.
@@ -32,6 +33,7 @@ class SiteBroker:
         settings: Settings,
         doorman: Doorman,
         on_refused: OnRefused,
+        on_presence: OnPresence,
         on_violation: Callable[[str, str], None],
         on_end: Callable[[int], None],
         on_start: Callable[[], None],
@@ -59,6 +61,7 @@ class SiteBroker:
             system_password=broker.system_password,
             account=broker.account,
             on_refused=on_refused,
+            on_presence=on_presence,
             max_payload=MAX_PAYLOAD,
         )
 

@@ -41,7 +41,9 @@ class Upward:
         self._to_cloud = to_cloud
         self._drops = drops
         self._clock = clock
-        self._topics = {leaf: site_up(shard, site_id, leaf) for leaf in ("result", "time", "state", "log")}
+        self._topics = {
+            leaf: site_up(shard, site_id, leaf) for leaf in ("result", "time", "state", "log", "presence")
+        }
         self._handlers = {
             "result": self._result,
             "events": self._events,
@@ -69,16 +71,26 @@ class Upward:
             self._drops.drop(error.reason, device, topic, str(error))
 
     def cloud_is_back(self) -> None:
-        """A new session with the cloud: the results of a moment ago, and where every device stands."""
+        """A new session with the cloud: the results of a moment ago, where every device stands, and who is away."""
         held, self._held = self._held, collections.deque(maxlen=MAX_HELD_RESULTS)
         for until, message in held:
             if self._clock() < until:
                 self._send("result", message)
-        for device, message in list(self._states.items()):
-            if self._registry.is_active(device):
-                self._send("state", message)
+        away = []
+        for device in self._registry.active():
+            if device in self._states:
+                self._send("state", self._states[device])
             else:
-                del self._states[device]
+                away.append(device)
+        for start in range(0, len(away), cloud_messages.MAX_AWAY):
+            batch = tuple(away[start : start + cloud_messages.MAX_AWAY])
+            self._send("presence", cloud_messages.Presence(away=batch).encode())
+
+    def left(self, device: str) -> None:
+        """A device holds no session any more: a command would reach nobody."""
+        self._states.pop(device, None)
+        if self._registry.is_active(device):
+            self._send("presence", cloud_messages.Presence(away=(device,)).encode())
 
     def _result(self, device: str, payload: bytes) -> None:
         parse(site_messages.Envelope, payload)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 UP_LEAVES = ("events", "result", "state", "time", "log")
 DOWN_LEAVES = ("command", "ack", "config", "time", "update")
-SITE_UP_LEAVES = ("events", "result", "state", "time", "log", "audit", "hello")
+SITE_UP_LEAVES = ("events", "result", "state", "time", "log", "audit", "hello", "presence")
 SITE_DOWN_LEAVES = ("command", "ack", "config", "time", "registry")
 SHARDS = 16
 MAX_SHARD = 999

@@ -70,7 +70,7 @@ class DeviceOut(BaseModel):
     site_id: str
     name: str
     status: str = Field(examples=["active"], description="`active` or `retired`.")
-    connected: bool = Field(description="As its gateway last said.")
+    connected: bool = Field(description="It was heard, and is not known to have gone.")
     boot: int | None = Field(description="Boot epoch; null: it has never been seen.")
     firmware: str | None
     door_state: str | None

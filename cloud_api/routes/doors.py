@@ -19,7 +19,7 @@ from cloud_api.routes.schemas import Body, DoorPath, Name, SiteId, id_pattern
 router = resource_router("doors")
 
 OpenSeconds = Annotated[
-    float, Field(ge=0.5, le=120, examples=[5], description="How long the bolt stays withdrawn.")
+    float, Field(ge=0.5, le=60, examples=[5], description="How long the bolt stays withdrawn.")
 ]
 HeldSeconds = Annotated[
     int, Field(ge=1, le=3600, description="Open longer than this raises `door_held_open`.")

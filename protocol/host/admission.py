@@ -26,6 +26,7 @@ from nats.errors import Error as NatsError
 
 from protocol.host.nats_claims import BadFilter, ClaimsSigner, Permissions
 from protocol.host.pins import spki_sha256
+from protocol.host.presence import CONNECT, DISCONNECT, OnPresence, Presence
 
 AUTH_SUBJECT = "$SYS.REQ.USER.AUTH"
 DECIDE_DEADLINE_S = 2.0
@@ -69,6 +70,7 @@ class Admission:
 
     `decide(certificate, pin, client_id)` may be a coroutine function. The certificate already chains to the
     fleet CA (TLS did that), and its common name already equals the client id (checked here).
+    `on_presence(client_id, present)` tells who comes and goes, and must not block.
     `on_refused(reason, who, pin)` must not block; `who` is the common name where there is one, else the
     client id; `pin` may be empty.
     """
@@ -85,6 +87,7 @@ class Admission:
         system_password: str,
         account: str,
         on_refused: OnRefused | None = None,
+        on_presence: OnPresence | None = None,
         max_payload: int = -1,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -94,6 +97,8 @@ class Admission:
         self._signer = ClaimsSigner(issuer_seed, account)
         self._decide = decide
         self._on_refused = on_refused or (lambda reason, who, pin: None)
+        self._account = account
+        self.presence = Presence(on_presence or (lambda client_id, present: None))
         self._max_payload = max_payload
         self._clock = clock
         self._system: NatsClient | None = None
@@ -145,6 +150,9 @@ class Admission:
             stack.push_async_callback(system.close)
             connection = await self._connect(self._login, closed)
             stack.push_async_callback(connection.close)
+            for kind in (CONNECT, DISCONNECT):
+                await system.subscribe(f"$SYS.ACCOUNT.{self._account}.{kind}", cb=self._session_event)
+            await system.flush(timeout=int(CONNECT_DEADLINE_S))
             await connection.subscribe(AUTH_SUBJECT, cb=self._receive)
             await connection.flush(timeout=int(CONNECT_DEADLINE_S))
             self._system = system
@@ -154,6 +162,7 @@ class Admission:
             finally:
                 self.ready.clear()
                 self._system = None
+                self.presence.broker_lost()
 
     async def _connect(self, login: tuple[str, str], closed: asyncio.Event) -> NatsClient:
         async def on_closed() -> None:
@@ -171,6 +180,9 @@ class Admission:
             closed_cb=on_closed,
             error_cb=on_error,
         )
+
+    async def _session_event(self, message: Msg) -> None:
+        self.presence.take(message.subject.rpartition(".")[2], message.data)
 
     async def _receive(self, message: Msg) -> None:
         if len(self._pending) >= MAX_PENDING:

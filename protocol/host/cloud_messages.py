@@ -11,6 +11,7 @@ from protocol.host.messages import I63, U32, DeviceId, GatewayId, Message, Pin, 
 MAX_AUDIT_EVENTS = 256
 MAX_DEVICES = 5_000
 MAX_PINS = 8
+MAX_AWAY = 1_000  # in one message: with their quotes about 24 KiB
 MAX_REGISTRY = 1 << 20  # bytes: MAX_DEVICES with a pin or two each; the cloud's broker carries as much
 
 
@@ -61,6 +62,12 @@ class Hello(Message):
 
     g: GatewayId
     registry: I63
+
+
+class Presence(Message):
+    """up/presence: devices of the site that hold no session at its broker."""
+
+    away: tuple[DeviceId, ...] = Field(min_length=1, max_length=MAX_AWAY)
 
 
 class Ack(Message):

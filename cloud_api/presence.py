@@ -1,0 +1,44 @@
+"""Who can be reached: a device counts as connected from its last word until its gateway, or the broker, says it is gone.
+
+What nobody can reach is told at once (`device_offline`), instead of after a command's life.
+"""
+
+from collections.abc import Collection
+from functools import partial
+
+from sqlalchemy import ColumnElement, select, true, update
+from sqlalchemy.orm import Session
+
+from cloud_api.db.models import Device, Gateway
+from cloud_api.services import Cloud
+
+
+async def site_devices_away(cloud: Cloud, site_id: str, device_ids: Collection[str]) -> None:
+    """A gateway says that these devices of its site hold no session."""
+    cloud.fleet.away(site_id, device_ids)
+    mine = (Device.site_id == site_id) & Device.id.in_(device_ids)
+    await cloud.db.write(partial(_mark, which=mine))
+
+
+async def nobody_yet(cloud: Cloud) -> None:
+    """Before our broker starts, nobody has a session with it."""
+    await cloud.db.write(partial(_mark, which=true()))
+
+
+async def follow(cloud: Cloud) -> None:
+    """Worker: with a gateway's session, its whole site is gone."""
+    while True:
+        for gateway_id in await cloud.doorkeeper.departed():
+            site_id = await cloud.db.read(partial(_site_of, gateway_id=gateway_id))
+            if site_id is not None:
+                cloud.fleet.away(site_id)
+                await cloud.db.write(partial(_mark, which=Device.site_id == site_id))
+
+
+def _mark(session: Session, which: ColumnElement[bool]) -> None:
+    session.execute(update(Device).where(which, Device.connected).values(connected=False))
+
+
+def _site_of(session: Session, gateway_id: str) -> str | None:
+    statement = select(Gateway.site_id).where(Gateway.id == gateway_id, Gateway.status == "active")
+    return session.scalar(statement)
