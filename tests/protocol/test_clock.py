@@ -49,6 +49,13 @@ def test_the_interval_of_later_ticks_never_ends_earlier(t_ms, u_ms, ticks, bound
     assert ends == sorted(ends)
 
 
+def test_no_part_of_the_drift_is_rounded_away():
+    clock = IntervalClock(100)
+    clock.set(999, 0, 0)
+    now = clock.now(1)  # one second, and a ten-thousandth of a millisecond to either side
+    assert (now.t, now.u) == (1, 1)
+
+
 def test_ticks_before_the_setting_count_as_the_setting():
     clock = IntervalClock(100)
     clock.set(5_000, 0, 1000)
