@@ -5,7 +5,6 @@ The listening socket is ours, so port 0 works and a taken port is our own clear 
 """
 
 import asyncio
-import random
 import socket
 from typing import Any
 
@@ -22,22 +21,6 @@ BACKLOG = 1024
 STOP_DEADLINE_S = 5.0
 # A client must send its request head within this time; half-open requests do not pile up.
 HEADER_TIMEOUT_MS = 10_000
-# Below the range that the system gives to outgoing connections: a port chosen here is still free after a
-# restart.
-PORT_RANGE = (20_000, 32_000)
-PORT_TRIES = 50
-
-
-def free_port(host: str) -> int:
-    """A port that is free now and likely to stay so."""
-    for _ in range(PORT_TRIES):
-        port = random.randint(*PORT_RANGE)  # noqa: S311
-        try:
-            bind(host, port).close()
-        except OSError:
-            continue
-        return port
-    raise OSError(f"no free port on {host}")
 
 
 def bind(host: str, port: int) -> socket.socket:

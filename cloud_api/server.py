@@ -28,7 +28,7 @@ from cloud_api.idempotency import purge
 from cloud_api.ingest import Ingest
 from cloud_api.installation import open_folder
 from cloud_api.journals import Journals
-from cloud_api.listener import Https, bind, free_port
+from cloud_api.listener import Https, bind
 from cloud_api.metrics import Metrics
 from cloud_api.mqtt import Link
 from cloud_api.secrets import Vault, read_kek
@@ -36,17 +36,18 @@ from cloud_api.services import Cloud
 from cloud_api.settings import Folder, Settings
 from cloud_api.stream import Hub
 from protocol.host.admission import Admission
-from protocol.host.broker import BrokerFiles, NatsBroker
+from protocol.host.broker import BrokerError, BrokerFiles, NatsBroker
 from protocol.host.cloud_messages import MAX_REGISTRY
 from protocol.host.nats_claims import new_issuer
 from protocol.host.pins import client_context
+from protocol.host.ports import free_port
 
 log = structlog.get_logger(__name__)
 
 STREAMS_DEADLINE_S = 2.0
 HOUSEKEEPING_S = 3600.0
 BROKER_PAYLOAD = MAX_REGISTRY  # the largest of all messages
-RESTART_PAUSE_S = 0.5
+BROKER_BACK_OFF_S = (0.5, 10.0)
 WORKER_PAUSE_S = 1.0
 
 
@@ -200,11 +201,17 @@ async def _keep_worker(cloud: Cloud, name: str, work: Callable[[], Awaitable[Non
 
 
 async def _keep_broker(broker: NatsBroker) -> None:
+    pause = BROKER_BACK_OFF_S[0]
     while True:
         status = await broker.wait_exit()
         log.error("broker_ended", status=status, tail=broker.log_tail[-5:])
-        await asyncio.sleep(RESTART_PAUSE_S)
-        await broker.start()
+        await asyncio.sleep(pause)
+        try:
+            await broker.start()
+            pause = BROKER_BACK_OFF_S[0]
+        except (BrokerError, OSError) as error:  # its port is taken, the disk is full: that may pass
+            log.error("broker_not_started", error=str(error))
+            pause = min(pause * 2, BROKER_BACK_OFF_S[1])
 
 
 async def _housekeeping(cloud: Cloud) -> None:

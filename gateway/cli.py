@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -19,6 +18,7 @@ from gateway.service import Gateway
 from gateway.settings import Folder, NotEnrolled
 from protocol.host.broker import BrokerError
 from protocol.host.pins import client_context
+from protocol.host.ports import free_port
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,7 +79,7 @@ def enrol_command(
             token=token,
             site_id=site,
             host=host,
-            port=port or _free_port(),
+            port=port or free_port("0.0.0.0"),  # noqa: S104 - the broker listens there later
             ca=ca_text,
             context=context,
         )
@@ -140,12 +140,6 @@ async def _announce(gateway: Gateway, metrics_port: int, as_json: bool) -> None:
             f"{settings.gateway_id} serves {settings.site_id} at {settings.host}:{gateway.mqtt_port}",
             flush=True,
         )
-
-
-def _free_port() -> int:
-    with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104 - the broker listens there later
-        port: int = server.getsockname()[1]
-    return port
 
 
 def _log_to_stderr(level: int = logging.INFO) -> None:

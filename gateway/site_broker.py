@@ -92,7 +92,7 @@ class SiteBroker:
     async def _restart(self) -> None:
         try:
             await self.broker.start()
-        except BrokerError as error:
+        except (BrokerError, OSError) as error:  # its port is taken, the disk is full: that may pass
             log.error("broker.not_started", error=str(error))
             return
         metrics.BROKER_STARTS.inc()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +28,6 @@ REMEMBERED = "installation.json"
 def command(name: str) -> str:
     """A console script of the environment that we run in."""
     return str(Path(sys.executable).with_name(name))
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @dataclass
@@ -144,7 +136,7 @@ class Installation:
         facts = self.cloud_facts
         pins = [word for pin in facts["pins"] for word in ("--pin", pin)]
         arguments = ["enrol", "--url", self.api.url, "--site", self.site_id, "--ca", facts["ca_file"], *pins]
-        where = ["--host", "localhost", "--port", str(free_port()), "--dir", str(self.folder / "gateway")]
+        where = ["--host", "localhost", "--port", "0", "--dir", str(self.folder / "gateway")]
         token = {"LATCHWORK_TOKEN": facts["token"]}
         await self._once("latchwork-gateway", [*arguments, *where, "--json"], token)
         await self.gateway.start()

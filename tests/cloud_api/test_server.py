@@ -1,5 +1,6 @@
 """The process: what `init` makes, what `serve` leaves behind, and what a kill costs."""
 
+import asyncio
 import json
 import os
 import signal
@@ -103,6 +104,39 @@ async def test_sigkill_leaves_no_process_and_the_next_start_serves_on_the_same_p
     assert not any(alive(pid) for pid in children)
     async with own_cloud.api(token) as api:
         assert (await made(await api.get(f"/v1/sites/{site['id']}"), 200))["name"] == "kept"
+
+
+@pytest.mark.parametrize("obstacle", ["port", "folder"])
+async def test_a_broker_that_cannot_start_is_started_again_until_it_can(
+    own_cloud: CloudProcess, obstacle: str
+) -> None:
+    folder, moved = own_cloud.root / "broker" / "run", own_cloud.root / "moved"
+    log = own_cloud.root / "serve.log"
+    async with own_cloud.api(None) as api:
+        await until(api, "/health", lambda body: body["broker"])
+        if obstacle == "folder":  # as on a full disk, nothing can be written where it keeps its files
+            folder.rename(moved)
+            folder.touch()
+            own_cloud.kill_broker()
+        else:
+            own_cloud.kill_broker()
+            taken = await port_of_the_dead(own_cloud.ready["mqtt_port"])
+        while b"broker_not_started" not in log.read_bytes():
+            assert (await api.get("/health")).json()["broker"] is False
+        if obstacle == "folder":
+            folder.unlink()
+        else:
+            taken.close()
+        await until(api, "/health", lambda body: body["broker"])
+
+
+async def port_of_the_dead(port: int) -> socket.socket:
+    """Listen on a port as soon as its owner is gone."""
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            await asyncio.sleep(0)
 
 
 async def test_health_and_metrics_need_no_token(cloud: CloudProcess) -> None:

@@ -122,6 +122,18 @@ async def test_the_broker_dies_with_a_killed_gateway_and_the_next_one_takes_its_
         assert gateway.announced["mqtt"]["port"] == port
 
 
+async def test_a_broker_that_cannot_start_is_started_again_until_it_can(world: World) -> None:
+    """As on a full disk, nothing can be written where it keeps its files."""
+    async with world.gateway_process() as gateway:
+        folder = world.folder.broker
+        folder.rename(world.folder.directory / "moved")
+        folder.touch()
+        os.kill(await gateway.broker_pid(), signal.SIGKILL)
+        await gateway.logged("broker.not_started")
+        folder.unlink()
+        await gateway.logged("link.up", link="site")
+
+
 async def test_sigterm_stops_cleanly_with_nothing_unwritten(world: World) -> None:
     async with world.gateway_process() as gateway, world.cloud.connected() as cloud:
         await registered(world, cloud)
