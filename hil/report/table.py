@@ -120,11 +120,11 @@ class LiveSteps:
         )
 
     def _render(self) -> Table:
-        table = Table.grid(padding=(0, 1))
+        table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(width=1)
         table.add_column(no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+        table.add_column(no_wrap=True, overflow="ellipsis", style="dim", ratio=1)
         for step in self._steps.values():
             if step.name in self._running:
                 took = f"{self.now_ms() - step.started_ms:,.0f} ms"
