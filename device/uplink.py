@@ -303,7 +303,8 @@ class Uplink:
             parts.authority.config_refused()
             raise
         except (MemoryError, Malformed) as e:
-            if self._postponed or (isinstance(e, Malformed) and e.reason != "json_memory"):
+            full = not isinstance(e, Malformed) or e.reason == "json_memory"
+            if self._postponed or not full or raw[:1] != b"{":
                 raise
             # The heap may not hold a large configuration beside the session that it came by.
             self._postponed = raw

@@ -1,28 +1,31 @@
-"""One simulated board with the firmware of this tree, provisioned over its console."""
+"""One simulated board with the firmware of this tree, its site, and the phones in front of its door."""
 
 import asyncio
 import contextlib
-import json
+import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from mpremote.transport_serial import SerialTransport
-
 from hil.board.board import Board
 from hil.board.description import builtin
+from hil.phone import Phone
+from hil.radio.medium import Medium
+from hil.stack import station
 from hil.vm import image
 from hil.vm.spawner import Zygote
 from tests.device.on_vm import ROOT
+from tests.device.site import Site
+
+DEADLINE = 20.0
 
 
 @contextlib.asynccontextmanager
 async def board(folder: Path, **options: Any) -> AsyncIterator[Board]:
     """A powered board; its flash is empty the first time."""
+    options = {"description": builtin(), "firmware": image.firmware_image(ROOT), **options}
     async with Zygote() as zygote:
-        one = Board(
-            builtin(), "board", folder / "board", vm=zygote, firmware=image.firmware_image(ROOT), **options
-        )
+        one = Board(options.pop("description"), "board", folder / "board", vm=zygote, **options)
         try:
             await one.start()
             yield one
@@ -30,19 +33,65 @@ async def board(folder: Path, **options: Any) -> AsyncIterator[Board]:
             await one.stop()
 
 
-def execute(port: str, code: str) -> str:
-    """Run code on the board over the raw REPL, as a provisioning station does."""
-    transport = SerialTransport(port, 115200)
-    try:
-        transport.enter_raw_repl(soft_reset=False)
-        return str(transport.exec(code).decode())
-    finally:
-        transport.close()
+class Rig:
+    """A board on the air of ``medium``, and its site; ``provision`` makes it the door of that site."""
+
+    def __init__(self, folder: Path, board: Board, medium: Medium) -> None:
+        self.folder = folder
+        self.board = board
+        self.medium = medium
+        self.site = Site(folder)
+        self._phones: list[Phone] = []
+
+    @property
+    def door(self) -> Any:
+        return self.board.door
+
+    async def execute(self, code: str) -> str:
+        """What code prints on the console of a board that is not running its agent."""
+        code = textwrap.dedent(code)
+        return await asyncio.to_thread(station.execute, self.board.console.path, code)
+
+    async def provision(self, main: str = "", **changes: Any) -> None:
+        """``main`` is put on the flash as /main.py, to run instead of the firmware's."""
+        if main:
+            source = textwrap.dedent(main)
+            await self.execute(f"with open('/main.py', 'w') as f:\n    f.write({source!r})")
+        await station.provision(self.board.console.path, self.site.bundle(**changes))
+        await self.reset()
+
+    async def reset(self) -> None:
+        self.site.booted()
+        await self.board.reset()
+
+    async def running(self) -> None:
+        """Wait until the agent of a board without a broker runs: it says that it found none."""
+        await self.board.console.wait_for("latchwork: uplink:", DEADLINE)
+
+    async def revive(self) -> None:
+        """Reset, and wait for the agent of a board without a broker."""
+        self.board.console.clear()
+        await self.reset()
+        await self.running()
+
+    def phone(self, mtu: int | None = 517) -> Phone:
+        phone = Phone.on(self.medium, f"phone{len(self._phones)}", mtu=mtu)
+        self._phones.append(phone)
+        return phone
+
+    async def aclose(self) -> None:
+        for phone in self._phones:
+            await phone.aclose()
 
 
-async def provision(one: Board, bundle: dict[str, Any]) -> dict[str, Any]:
-    """Apply a bundle and reset; returns the line that the board printed."""
-    code = f"from device import provision\nprovision.apply({json.dumps(bundle)!r})"
-    out = await asyncio.to_thread(execute, one.console.path, code)
-    await one.reset()
-    return dict(json.loads(out.strip().splitlines()[-1]))
+@contextlib.asynccontextmanager
+async def rig(folder: Path, **options: Any) -> AsyncIterator[Rig]:
+    """A board that waits to be provisioned."""
+    medium = Medium()
+    async with board(folder, medium=medium, **options) as one:
+        made = Rig(folder, one, medium)
+        try:
+            yield made
+        finally:
+            await made.aclose()
+            await medium.aclose()

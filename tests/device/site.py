@@ -54,6 +54,16 @@ class Site:
         self.answers_time = True
         self.time_offset_ms = 0
         self.messages: dict[str, asyncio.Queue[bytes]] = {}
+        self.acknowledges = True
+        self.records: dict[int, bytes] = {}
+        self.batches: list[list[int]] = []  # sequences of each message of events, as they came
+        self.admitted = 0  # how often the device was let in
+        self.times: list[str] = []  # sealed times as they were sent
+        self.port = 0  # of what the board dials instead of the broker
+        self._reported = 0
+        self._before_boot = 0
+        self._news = asyncio.Event()
+        self._client_stack = contextlib.AsyncExitStack()
         self.sequence = 0
         self.boot = 0
         self.refused: list[str] = []
@@ -77,6 +87,7 @@ class Site:
             return Permissions(("d/+/down/#",), ("d/+/up/#",))
         if (client_id, pin) != (DEVICE, self.device.pin):
             return Refusal("wrong_pin")
+        self.admitted += 1
         return Permissions((f"d/{DEVICE}/up/#",), (f"d/{DEVICE}/down/#",))
 
     @contextlib.asynccontextmanager
@@ -85,7 +96,8 @@ class Site:
         admission = asyncio.create_task(self.admission.run())
         try:
             await asyncio.wait_for(self.admission.ready.wait(), DEADLINE)
-            async with self._connected():
+            async with self._client_stack:
+                await self._client_stack.enter_async_context(self._connected())
                 yield self
         finally:
             admission.cancel()
@@ -110,6 +122,17 @@ class Site:
                 reader.cancel()
                 await asyncio.wait([reader])
 
+    @contextlib.asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """The broker is down inside; then it is there again, on the same port, with our client."""
+        await self._client_stack.aclose()
+        yield
+        await self.broker.stop()
+        await self.broker.start()
+        self.admission.retry_now()
+        await asyncio.wait_for(self.admission.ready.wait(), DEADLINE)
+        await self._client_stack.enter_async_context(self._connected())
+
     async def _read(self) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async for message in self._client.messages:
@@ -117,7 +140,63 @@ class Site:
                 payload = bytes(message.payload)  # type: ignore[arg-type]
                 if leaf == "time" and self.answers_time:
                     await self.answer_time(json.loads(payload)["n"])
+                elif leaf == "events":
+                    await self._take(payload)
                 self.queue(leaf).put_nowait(payload)
+
+    async def _take(self, payload: bytes) -> None:
+        """Keep the records of one message; a record that came before must be the same."""
+        sequences = []
+        for text in json.loads(payload)["r"]:
+            raw = base64.b64decode(text)
+            record = journal.decode_record(raw)
+            assert self.records.setdefault(record.seq, raw) == raw
+            sequences.append(record.seq)
+        self.batches.append(sequences)
+        if self.acknowledges:
+            await self.down("ack", {"seq": sequences[-1]})
+        self._news.set()
+
+    @property
+    def newest(self) -> int:
+        """Sequence of the newest record that came."""
+        return max(self.records, default=0)
+
+    async def record(self, kind: int, *, after: int = 0) -> journal.Record:
+        """The first record of that type with a sequence above ``after``."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                for seq in sorted(self.records):
+                    record = journal.decode_record(self.records[seq])
+                    if seq > after and record.type == kind:
+                        return record
+                self._news.clear()
+                await self._news.wait()
+
+    def verify(self) -> list[journal.Record]:
+        """All records, which must be the whole chain from its first one."""
+        chain = journal.initial_state(keys.journal_key(self.k_dev))
+        out = []
+        for seq in range(1, self.newest + 1):
+            record, chain = journal.verify(chain, self.records[seq])
+            out.append(record)
+        return out
+
+    async def counters(self) -> dict[str, int]:
+        """What the device has counted since its boot; it reports when it comes back, so its session is cut."""
+        if not self._reported:
+            await self._log()
+        before = self._reported
+        await self.admission.kick(DEVICE)
+        while True:
+            counters = (await self._log())["counters"]
+            if counters["uplink_connected"] > before:
+                return dict(counters)
+
+    async def _log(self) -> dict[str, Any]:
+        log = await self.next("log")
+        self._reported = log["counters"]["uplink_connected"]
+        return dict(log)
 
     def queue(self, leaf: str) -> asyncio.Queue[bytes]:
         return self.messages.setdefault(leaf, asyncio.Queue())
@@ -134,34 +213,36 @@ class Site:
         payload = message if isinstance(message, bytes | str) else json.dumps(message)
         await self._client.publish(f"d/{DEVICE}/down/{leaf}", payload, qos=1)
 
-    async def answer_time(self, nonce: str) -> None:
+    async def answer_time(self, nonce: str, **changes: Any) -> None:
         now = int(time.time() * 1000) + self.time_offset_ms
-        payload = {"dev": DEVICE, "n": nonce, "t": now}
-        await self.down("time", seal(keys.time_key(self.k_dev), LABEL_TIME, payload))
+        payload = {"dev": DEVICE, "n": nonce, "t": now, **changes}
+        self.times.append(seal(keys.time_key(self.k_dev), LABEL_TIME, payload))
+        await self.down("time", self.times[-1])
+
+    def booted(self) -> None:
+        """The board starts anew: what it told before is of another boot."""
+        self.messages.clear()
+        self._reported = 0
+        self._before_boot = self.newest
 
     async def synchronised(self) -> dict[str, Any]:
         """Wait until the device is connected and knows the time; returns its state."""
         while True:
             state = await self.next("state")
             if state["clk"] is not None:
-                self.boot = state["boot"]
-                return dict(state)
+                break
+        if state["boot"] != self.boot:
+            self.boot, before = state["boot"], self._before_boot
+            await self.record(journal.EVENT_TIME_SET, after=before)  # the last of a boot, now acknowledged
+        return dict(state)
 
-    def command(self, *, expires_in: float = 10, boot: int | None = None, seq: int | None = None) -> str:
-        """A sealed unlock."""
-        if seq is None:
-            self.sequence += 1
-            seq = self.sequence
-        payload = build_command(
-            "act_" + f"{seq:016x}",
-            DEVICE,
-            self.boot if boot is None else boot,
-            seq,
-            int(time.time() + expires_in),
-            "unlock",
-            {},
-        )
-        return seal(keys.command_key(self.k_dev), LABEL_COMMAND, payload)
+    def command(self, *, key: bytes = b"", label: bytes = LABEL_COMMAND, **changes: Any) -> str:
+        """A sealed unlock; ``changes`` of its payload."""
+        self.sequence += 1
+        id = f"act_{self.sequence:016x}"
+        expiry = int(time.time() + 10)
+        payload = build_command(id, DEVICE, self.boot, self.sequence, expiry, "unlock", {})
+        return seal(key or keys.command_key(self.k_dev), label, {**payload, **changes})
 
     async def result(self) -> dict[str, Any]:
         raw = await asyncio.wait_for(self.queue("result").get(), DEADLINE)
@@ -178,22 +259,11 @@ class Site:
         }
         return seal(keys.config_key(self.k_dev), LABEL_CONFIG, {**payload, **changes})
 
-    async def events(self, kind: int, *, acknowledge: bool = True) -> journal.Record:
-        """The next record of that type; the records before it are dropped."""
-        while True:
-            records = [
-                journal.decode_record(base64.b64decode(raw)) for raw in (await self.next("events"))["r"]
-            ]
-            if acknowledge:
-                await self.down("ack", {"seq": records[-1].seq})
-            for record in records:
-                if record.type == kind:
-                    return record
-
     def key_for_phone(self, **fields: Any) -> dict[str, Any]:
         """An entry of a phone's bundle."""
-        token = Token(1, fields.pop("credential_id", b"anna0001"), **fields).encode()
-        epoch = keys.epoch_key(keys.credential_root(self.k_dev), 1)
+        fields = {"epoch": 1, "credential_id": b"anna0001", **fields}
+        token = Token(**fields).encode()
+        epoch = keys.epoch_key(keys.credential_root(self.k_dev), fields["epoch"])
         return {
             "door_id": DOOR,
             "name": "Lab",
@@ -216,7 +286,7 @@ class Site:
             "ca": _base64(ca.public_bytes(serialization.Encoding.DER)),
             "broker": {
                 "host": "127.0.0.1",
-                "port": self.broker.mqtt_port,
+                "port": self.port or self.broker.mqtt_port,
                 "server_name": "localhost",
                 "pins": [self.server.pin, "0" * 64],
             },
