@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud_api.authority import Authority
@@ -22,6 +22,7 @@ from cloud_api.problems import Problem
 from cloud_api.registry import registry_changed
 from cloud_api.secrets import Vault, random_id
 from protocol.envelope import LABEL_CONFIG, seal
+from protocol.host.cloud_messages import MAX_DEVICES
 from protocol.journal import initial_state
 from protocol.keys import KEY_SIZE, config_key, journal_key
 
@@ -52,6 +53,12 @@ def provision(
     taken = select(Device.id).where(Device.door_id == door.id, Device.status == "active")
     if session.scalar(taken) is not None:
         raise Problem(409, "door_has_device", "The door has a device: retire it first.")
+    listed = select(func.count()).select_from(Device).where(Device.site_id == door.site_id)
+    if session.execute(listed).scalar_one() >= MAX_DEVICES:
+        detail = (
+            f"A gateway's registry holds {MAX_DEVICES} devices, retired ones included: make another site."
+        )
+        raise Problem(409, "site_full", detail)
     device_id = random_id("dev")
     k_dev = secrets.token_bytes(KEY_SIZE)
     identity = authority.new_client(device_id)

@@ -1,6 +1,9 @@
 """Provisioning and enrolment: secrets are given once, and stored by nobody who could read them."""
 
 import base64
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cloud_api.secrets import SecretError, Vault, read_kek, write_private
 from protocol.envelope import LABEL_CONFIG, open_sealed
 from protocol.host import pki
+from protocol.host.cloud_messages import MAX_DEVICES
 from protocol.host.pins import spki_sha256
 from protocol.keys import command_key, config_key, credential_root, journal_key, time_key
 from tests.cloud_api.conftest import open_device
@@ -184,3 +188,27 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o640)
     with pytest.raises(SecretError):
         read_kek(path)
+
+
+async def test_a_site_takes_as_many_devices_as_its_gateway_can_hear_of(
+    cloud: CloudProcess, api: httpx.AsyncClient, gateway: Gateway
+) -> None:
+    await open_device(api, gateway)
+    add_retired(cloud, gateway.site_id, MAX_DEVICES - 2)
+    last = await open_device(api, gateway)
+    while len((pushed := await gateway.receive("registry"))["devices"]) < MAX_DEVICES:
+        pass
+    assert pushed["devices"][-1]["id"] == last.id
+    door = await new_door(api, gateway.site_id)
+    problem(await api.post("/v1/devices", json={"door_id": door["id"]}), 409, "site_full")
+    assert (await last.ask_time(bytes(16)))["dev"] == last.id
+
+
+def add_retired(cloud: CloudProcess, site_id: str, count: int) -> None:
+    """Copies of a site's one device, as if they had been there before it."""
+    with closing(sqlite3.connect(cloud.database, timeout=20)) as db, db:
+        about = [row[1] for row in db.execute("PRAGMA table_info(devices)")]
+        kept = ", ".join(sorted({*about} - {"ord", "id", "status"}))
+        copy = f"INSERT INTO devices(id, status, {kept}) SELECT ?, 'retired', {kept} FROM devices"
+        names = ((f"dev_{os.urandom(8).hex()}", site_id) for _ in range(count))
+        db.executemany(f"{copy} WHERE site_id=? AND status='active'", names)
