@@ -12,11 +12,11 @@ from itertools import pairwise
 
 from cloud_api.secrets import Vault
 from protocol.errors import ProtocolError
-from protocol.journal import ChainState, Record, anchor, decode_record, verify
+from protocol.journal import MAX_LEAP, ChainState, Record, anchor, decode_record, verify
 
-# Twice what a device's flash holds. Key steps that the leaps of one message may cost: a hostile gateway names
-# any sequence it likes, and each step is an HMAC.
-MAX_LEAP_STEPS = 8192
+# Key steps that the leaps of one message may cost: a hostile gateway names any sequence it likes, and each step is an
+# HMAC of some 3 µs. A door that was alone for months may have overwritten as many.
+MAX_LEAP_STEPS = MAX_LEAP
 _PURPOSE = "chain"
 _STATE = ">I32s32s"
 

@@ -2,12 +2,15 @@
 record once.
 """
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_api.chains import Delivery, examine, leap, load_chain, store_chain
+from cloud_api import chains
+from cloud_api.chains import MAX_LEAP_STEPS, Delivery, anchor, examine, leap, load_chain, store_chain
 from cloud_api.secrets import Vault
 from protocol import journal
+from protocol.keys import hmac_sha256
 
 KEY = b"\x05" * 32
 
@@ -65,6 +68,35 @@ def test_a_leap_passes_a_hole_and_names_it(before: int, missing: int) -> None:
     assert delivery.gap == (before + 1, before + missing)
     assert seqs(delivery) == list(range(before + missing + 1, len(RAWS) + 1))
     assert delivery.moved
+
+
+def far(missing: int) -> list[bytes]:
+    """Two records behind so many that were overwritten."""
+    key = KEY
+    for _ in range(missing):
+        key = hmac_sha256(key, b"next")
+    raws = []
+    state = journal.ChainState(missing, bytes(32), key)
+    for _ in range(2):
+        raw, state = journal.append(state, journal.EVENT_BOOT, boot=9)
+        raws.append(bytes(raw))
+    return raws
+
+
+def test_a_door_that_was_alone_for_months_is_heard_again() -> None:
+    raws = far(60_000)
+    delivery = leap(examine(journal.initial_state(KEY), raws), raws)
+    assert delivery.gap == (1, 60_000)
+    assert seqs(delivery) == [60_001, 60_002]
+
+
+def test_a_far_sequence_costs_a_bounded_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    monkeypatch.setattr(chains, "anchor", lambda state, raw: steps.append(1) or anchor(state, raw))
+    hostile = [journal.Record(1, MAX_LEAP_STEPS - n).encode_body() + bytes(16) for n in range(40, 0, -1)]
+    delivery = leap(examine(journal.initial_state(KEY), hostile), hostile)
+    assert not delivery.moved
+    assert len(steps) == 1
 
 
 def test_a_hole_is_not_passed_on_the_word_of_one_record() -> None:
