@@ -1,11 +1,13 @@
 """Keys: what is minted fits its door and no other; what is revoked reaches the door."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from cloud_api.db.migrate import engine_for, migrate
@@ -18,8 +20,10 @@ from cloud_api.device_config import (
     MAX_WINDOWS,
     overfull_doors,
 )
+from cloud_api.routes.doors import DoorIn
+from device.policy import parse_config
 from protocol.credential import NEVER, decode_token, mint
-from protocol.envelope import LABEL_CONFIG, MAX_ENVELOPE, seal
+from protocol.envelope import LABEL_CONFIG, MAX_ENVELOPE, open_text, seal
 from protocol.keys import credential_root, epoch_key
 from tests.cloud_api.conftest import Site, open_device
 from tests.cloud_api.test_problems import problem
@@ -186,9 +190,10 @@ async def test_policy_and_time_zone_reach_the_device(site: Site) -> None:
     assert (await site.device.next_config())["tz"] == -300
 
 
-def test_the_largest_configuration_fits_its_envelope() -> None:
+def test_the_largest_configuration_fits_its_envelope_and_the_device_takes_it() -> None:
+    device_id = "dev_" + "0" * 16
     payload = {
-        "dev": "dev_" + "0" * 16,
+        "dev": device_id,
         "ver": 2**32 - 1,
         "rev": {
             "seq": 2**32 - 1,
@@ -196,10 +201,26 @@ def test_the_largest_configuration_fits_its_envelope() -> None:
             "gens": {f"{n:08x}": 2**32 - 1 for n in range(MAX_GENERATIONS)},
         },
         "schedules": {str(65000 + n): [[127, 1439, 1440]] * MAX_WINDOWS for n in range(MAX_SCHEDULES)},
-        "tz": -1440,
-        "policy": {"max_u_s": 86400, "open_s": 119.99, "held_s": 3600},
+        "tz": -720,
+        "policy": {"max_u_s": 86400, "open_s": 59.99, "held_s": 3600},
     }
-    assert len(seal(b"k" * 32, LABEL_CONFIG, payload)) <= MAX_ENVELOPE
+    sealed = seal(b"k" * 32, LABEL_CONFIG, payload)
+    assert len(sealed) <= MAX_ENVELOPE
+    config = parse_config(open_text(b"k" * 32, LABEL_CONFIG, sealed), device_id)
+    assert config.revoked(bytes.fromhex(f"{MAX_REVOKED - 1:016x}"))
+    assert len(config.windows) == MAX_SCHEDULES
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most"), [("open_s", 0.5, 60), ("held_s", 1, 3600), ("max_u_s", 1, 86400)]
+)
+def test_the_device_takes_every_policy_that_the_api_takes(field: str, least: float, most: float) -> None:
+    for value in (least, most):
+        DoorIn.model_validate({"site_id": "site_" + "0" * 16, "name": "x", field: value})
+        payload = {"dev": "dev_1", "ver": 1, "rev": {"seq": 0}, "policy": {field: value}}
+        assert getattr(parse_config(json.dumps(payload), "dev_1"), field) == value
+    with pytest.raises(ValidationError):
+        DoorIn.model_validate({"site_id": "site_" + "0" * 16, "name": "x", field: most + 1})
 
 
 def fill(session: Session, users: int) -> None:
