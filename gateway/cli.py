@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -130,6 +131,9 @@ async def _serve(folder: Folder, metrics_port: int, as_json: bool) -> None:
 
 async def _announce(gateway: Gateway, metrics_port: int, as_json: bool) -> None:
     await gateway.ready.wait()
+    # What was made until now stays for ever: looking through it again would stop every command for 30 ms.
+    gc.collect()
+    gc.freeze()
     settings = gateway.settings
     if as_json:
         address = {"host": settings.host, "port": gateway.mqtt_port}
