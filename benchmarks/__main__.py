@@ -18,9 +18,11 @@ from benchmarks.report import table
 from benchmarks.run import Entry
 
 OUT = Path("out/bench")
+WIDTH = 150
 
 app = typer.Typer(add_completion=False)
-console = Console()
+# A log has no width of its own; without one a row would be broken into ten.
+console = Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 @app.command()

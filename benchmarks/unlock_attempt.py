@@ -4,11 +4,13 @@ import asyncio
 from typing import Any
 
 from benchmarks.broker import BareBroker
+from benchmarks.capture import capture
+from benchmarks.hops import Hops, to_proof
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
 from benchmarks.series import Series
 from benchmarks.site import doors
-from benchmarks.unlocks import in_turn, warm_up
+from benchmarks.unlocks import in_turn, unlock, warm_up
 from hil.board.signals import now_us
 from hil.stack import Installation
 
@@ -23,21 +25,32 @@ async def measure(run: Run) -> Outcome:
         run.say("warming up")
         await warm_up(site)
         run.say(f"{run.count(SAMPLES)} unlocks, by long poll")
-        async for door in in_turn(site, run.count(SAMPLES)):
-            trips.add(await broker.round_trip())
-            began = now_us()
-            attempt = await site.api.post(f"/v1/doors/{door.door_id}/unlock")
-            _must_have_succeeded((await site.api.finished(attempt))["status"])
-            polled.add((now_us() - began) / 1000)
+        hops = await _poll(site, broker, run.count(SAMPLES), trips, polled)
         run.say(f"{run.count(SAMPLES)} unlocks, on the event stream")
         await _stream(site, broker, run.count(SAMPLES), trips, streamed)
-    floor = trips.median
+    series = {"long poll": polled, "stream": streamed, "round trip": trips}
     lines = [
-        Line(f"API call to success, {way}: p{percent}", series.percentile(percent), "ms", *against)
-        for way, series in (("long poll", polled), ("stream", streamed))
-        for percent, against in ((50, (floor, "round trip p50", RATIO)), (99, ()))
+        Line(f"API call to success, {way}: p{percent}", series[way].percentile(percent), "ms", *against)
+        for way in ("long poll", "stream")
+        for percent, against in ((50, (trips.median, "round trip p50", RATIO)), (99, ()))
     ]
-    return Outcome(lines, {"long poll": polled, "stream": streamed, "round trip": trips})
+    return Outcome(lines, series | hops.named("hop back"))
+
+
+async def _poll(site: Installation, broker: BareBroker, count: int, trips: Series, polled: Series) -> Hops:
+    hops = to_proof(site)
+    with capture() as wire:
+        async for door in in_turn(site, count):
+            trips.add(await broker.round_trip())
+            if wire is not None:
+                wire.collect()
+            called = await unlock(site, door)
+            _must_have_succeeded((await site.api.finished(called.attempt))["status"])
+            ended_us = now_us()
+            if wire is not None:
+                hops.add(called.relay_us, wire.collect(), ended_us)
+            polled.add((ended_us - called.called_us) / 1000)
+    return hops
 
 
 async def _stream(

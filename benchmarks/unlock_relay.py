@@ -2,7 +2,7 @@
 
 from benchmarks.broker import BareBroker
 from benchmarks.capture import capture
-from benchmarks.hops import Hops
+from benchmarks.hops import to_relay
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
 from benchmarks.series import Series
@@ -10,18 +10,20 @@ from benchmarks.site import doors
 from benchmarks.unlocks import in_turn, unlock, warm_up
 
 SAMPLES = 240
-TRIPS_EACH = 5  # round trips before each unlock: the peer gets a warm processor, which only helps it
+TRIPS_EACH = 5  # round trips before each unlock: the peer gets a warm processor
+TRIPS_ALONE = 200  # back to back, before the unlocks and after them: the fastest that the broker can be
 RATIO = 6.0
 GOAL = 4.0
 
 
 async def measure(run: Run) -> Outcome:
     """Round trips and unlocks in turn, at several doors of one site."""
-    relay, trips, answer = Series("ms"), Series("ms"), Series("ms")
+    relay, trips, alone, answer = Series("ms"), Series("ms"), Series("ms"), Series("ms")
     async with BareBroker(run.folder / "bare").serving() as broker, doors(run.folder / "site") as site:
         run.say("warming up")
         await warm_up(site)
-        hops = Hops(site)
+        alone.extend([await broker.round_trip() for _ in range(TRIPS_ALONE)])
+        hops = to_relay(site)
         run.say(f"{run.count(SAMPLES)} unlocks, each after {TRIPS_EACH} round trips")
         with capture() as wire:
             async for door in in_turn(site, run.count(SAMPLES)):
@@ -34,16 +36,18 @@ async def measure(run: Run) -> Outcome:
                 relay.add(done.relay_ms)
                 answer.add((done.answered_us - done.called_us) / 1000)
                 await site.api.finished(done.attempt)
-    series = {"call to relay": relay, "call to answer": answer, "round trip": trips}
-    series |= {f"hop: {name}": hop for name, hop in hops.series.items() if hop.samples}
-    return Outcome(_lines(relay, trips), series, {"goal": GOAL})
+        alone.extend([await broker.round_trip() for _ in range(TRIPS_ALONE)])
+    series = {"call to relay": relay, "call to answer": answer}
+    series |= {"round trip": trips, "round trip, back to back": alone} | hops.named("hop")
+    return Outcome(_lines(relay, trips, alone), series, {"goal": GOAL})
 
 
-def _lines(relay: Series, trips: Series) -> list[Line]:
-    floor, late = trips.median, trips.percentile(99)
+def _lines(relay: Series, trips: Series, alone: Series) -> list[Line]:
+    late = relay.percentile(99)
     return [
-        Line("API call to relay: p50", relay.median, "ms", floor, "round trip p50", RATIO),
-        Line("API call to relay: p99", relay.percentile(99), "ms", late, "round trip p99"),
+        Line("API call to relay: p50", relay.median, "ms", trips.median, "round trip p50", RATIO),
+        Line("  against round trips back to back", relay.median, "ms", alone.median, "p50"),
+        Line("API call to relay: p99", late, "ms", trips.percentile(99), "round trip p99"),
     ]
 
 

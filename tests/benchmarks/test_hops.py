@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.capture import Packet, capture
-from benchmarks.hops import Hops
+from benchmarks.hops import Hops, to_proof, to_relay
 from hil.board.signals import now_us
 
 HTTPS, CLOUD, SITE, OTHER = 8443, 8883, 18883, 40000
@@ -22,13 +22,22 @@ WAY = [
 ]
 
 
+BACK = [
+    Packet(5000, OTHER, SITE, COMMAND),
+    Packet(5300, SITE, OTHER, COMMAND),
+    Packet(5700, OTHER, CLOUD, COMMAND),
+    Packet(5800, CLOUD, OTHER, COMMAND),
+    Packet(9800, HTTPS, OTHER, COMMAND),
+]
+INSTALLATION: Any = SimpleNamespace(
+    cloud=SimpleNamespace(ready={"http_port": HTTPS, "mqtt_port": CLOUD}),
+    gateway=SimpleNamespace(ready={"mqtt": {"port": SITE}}),
+)
+
+
 @pytest.fixture
 def hops() -> Hops:
-    site: Any = SimpleNamespace(
-        cloud=SimpleNamespace(ready={"http_port": HTTPS, "mqtt_port": CLOUD}),
-        gateway=SimpleNamespace(ready={"mqtt": {"port": SITE}}),
-    )
-    return Hops(site)
+    return to_relay(INSTALLATION)
 
 
 def test_each_hop_lasts_until_its_packet(hops: Hops) -> None:
@@ -42,6 +51,20 @@ def test_each_hop_lasts_until_its_packet(hops: Hops) -> None:
         "gateway": [0.4],
         "site broker": [0.4],
         "device": [1.0],
+    }
+
+
+def test_the_way_back_begins_at_the_relay() -> None:
+    back = to_proof(INSTALLATION)
+    answer_to_the_call = Packet(4800, HTTPS, OTHER, COMMAND)
+    back.add(4500, [*WAY, answer_to_the_call, *BACK], 10_300)
+    assert {name: series.samples for name, series in back.named("back").items()} == {
+        "back: device": [0.5],
+        "back: site broker": [0.3],
+        "back: gateway": [0.4],
+        "back: cloud broker": [0.1],
+        "back: cloud": [4.0],
+        "back: client": [0.5],
     }
 
 

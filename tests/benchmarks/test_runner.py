@@ -27,7 +27,7 @@ def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_an_entry_reports_what_it_measured(name: str, tmp_path: Path) -> None:
-    done = bench("--quick", "--only", name, "--out", str(tmp_path), COLUMNS="200")
+    done = bench("--quick", "--only", name, "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / f"{name}.json").read_text())
     assert report["command"] == f"python -m benchmarks --only {name} --quick"
