@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+STUBS := typings/.installed
 
 .PHONY: help demo up install lint types layers device-checks tests test bench
 
@@ -26,8 +27,18 @@ lint: $(INSTALLED) ## Ruff: lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED) ## mypy --strict on the host code
+types: $(INSTALLED) ## mypy --strict on all code, as CPython sees it
 	$(BIN)/mypy
+
+$(STUBS): Makefile
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target $(@D) 'micropython-esp32-stubs==1.29.0.*'
+	@touch $@
+
+device-checks: $(INSTALLED) $(STUBS) ## The firmware: types on CPython and with MicroPython's stubs, mpy-cross, imports on the VM
+	$(BIN)/mypy -p device -p protocol
+	$(BIN)/mypy --config-file mypy-micropython.ini --cache-dir .mypy_cache/micropython
+	$(BIN)/python -m hil.vm.sizes
+	$(BIN)/pytest -q tests/device/test_modules.py
 
 layers: $(INSTALLED) ## Who may import whom
 	$(BIN)/lint-imports
@@ -35,7 +46,7 @@ layers: $(INSTALLED) ## Who may import whom
 tests: $(INSTALLED) ## All tests, on both cores
 	$(BIN)/pytest -n 2 --dist loadfile -q
 
-test: lint types layers tests ## Everything that must hold before a change lands
+test: lint types device-checks layers tests ## Everything that must hold before a change lands
 
 bench: $(INSTALLED) ## Measure everything, into out/bench
 	$(BIN)/python -m benchmarks

@@ -37,7 +37,7 @@ class Authority:
     def challenge_facts(self) -> "Tuple[Optional[Tuple[int, int]], int]":
         """What a challenge tells: (time, uncertainty) or None, and the revocation sequence."""
         now = self._parts.clock.now()
-        clock = (now.t, now.u) if now is not None else None
+        clock = (int(now.t), int(now.u)) if now is not None else None
         return clock, self._parts.config.current.revocation
 
     def bluetooth(self, auth: "Auth") -> "Tuple[int, int]":

@@ -57,8 +57,8 @@ class Central:
     def __init__(self) -> None:
         self.handle = -1
         self.mtu = 23
-        self.active_ms = 0
-        self.challenge_ms = 0
+        self.active_ms: "Any" = 0  # ticks
+        self.challenge_ms: "Any" = 0  # ticks
         self.challenge = b""
         self.fresh = False
         self.side: "Optional[DoorSide]" = None
@@ -85,9 +85,14 @@ class TokenBucket:
         return True
 
 
+def _queue() -> "Any":
+    """Full, it raises instead of forgetting the oldest."""
+    return deque((), _MAX_QUEUE, 1)  # type: ignore[call-overload]  # MicroPython takes flags
+
+
 def advertisement() -> bytes:
     """Flags (general discoverable, no BR/EDR) and the service: what a phone filters for."""
-    return b"\x02\x01\x06\x11\x07" + bytes(bluetooth.UUID(_SERVICE_UUID))
+    return b"\x02\x01\x06\x11\x07" + bytes(bluetooth.UUID(_SERVICE_UUID))  # type: ignore[call-overload]  # a UUID is a buffer
 
 
 def scan_response(door_id: bytes) -> bytes:
@@ -103,10 +108,10 @@ class BleService:
         self._identity = identity
         self._authority = authority
         self._counters = counters
-        self._ble = bluetooth.BLE()
+        self._ble: "Any" = bluetooth.BLE()  # the stubs take handles for memoryviews
         self._flag = asyncio.ThreadSafeFlag()
         self._centrals = [Central() for _ in range(_MAX_CENTRALS)]
-        self._writes: "Any" = deque((), _MAX_QUEUE, 1)
+        self._writes: "Any" = _queue()
         self._bucket = TokenBucket(_PROOFS_BURST, _PROOF_EVERY_MS)
         self._advertising = False
         self._sweeper: "Any" = None
@@ -151,7 +156,7 @@ class BleService:
             (service,)
         )
         ble.gatts_set_buffer(self._auth_handle, _MTU)
-        self._writes = deque((), _MAX_QUEUE, 1)
+        self._writes = _queue()
         self._advertising = False
         for central in self._centrals:
             central.handle = -1

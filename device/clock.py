@@ -27,7 +27,7 @@ class Clock:
     def __init__(self, floor: "NumberFile") -> None:
         self._floor = floor
         self._clock = IntervalClock(_DRIFT_PPM)
-        self._ticks = time.ticks_ms()  # type: ignore[attr-defined]
+        self._ticks = time.ticks_ms()
         self._uptime = 0
 
     @property
@@ -37,8 +37,8 @@ class Clock:
 
     def uptime_ms(self) -> int:
         """Milliseconds since boot, never wrapping."""
-        now = time.ticks_ms()  # type: ignore[attr-defined]
-        self._uptime += time.ticks_diff(now, self._ticks)  # type: ignore[attr-defined]
+        now = time.ticks_ms()
+        self._uptime += time.ticks_diff(now, self._ticks)
         self._ticks = now
         return self._uptime
 
@@ -57,7 +57,7 @@ class Clock:
         """Move the floor on flash if it is an hour behind what has passed for certain."""
         now = self.now()
         if now is not None and now.t - now.u >= self._floor.value + _FLOOR_STEP_S:
-            self._floor.save(now.t - now.u)
+            self._floor.save(int(now.t - now.u))
 
     async def run(self, failed: "Callable[[], None]") -> None:
         """Count on over a wrap of the ticks, and keep the floor; `failed` hears of a flash that refuses."""
@@ -73,7 +73,7 @@ class Clock:
         now = self.now()
         if now is None:
             return self._floor.value, UNKNOWN_U
-        return now.t, min(UNKNOWN_U - 1, now.u)
+        return int(now.t), min(UNKNOWN_U - 1, int(now.u))
 
 
 def set_rtc_to(unix_s: int) -> None:

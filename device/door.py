@@ -28,7 +28,7 @@ _MAX_OPERATE_MS = const(60_000)  # a door that stays released is a door policy, 
 
 def _input_pin(role: "PinRole", handler: "Callable[[Any], None]") -> "Any":
     pull = {"up": Pin.PULL_UP, "down": Pin.PULL_DOWN}.get(role.pull or "")
-    pin = Pin(role.number, Pin.IN, pull)
+    pin = Pin(role.number, Pin.IN, pull)  # type: ignore[arg-type]  # None is no pull, says the documentation
     pin.irq(handler, Pin.IRQ_RISING | Pin.IRQ_FALLING)
     return Signal(pin, invert=role.invert)
 
@@ -57,7 +57,7 @@ class Door:
         self._buzzer = _output(pins.get("buzzer"))
         self._report = report
         self._exit_requested = exit_requested
-        self._flag = asyncio.ThreadSafeFlag()  # type: ignore[attr-defined]
+        self._flag = asyncio.ThreadSafeFlag()
         self._edges = False
         self._operate_over = False
         self._held_over = False
@@ -127,7 +127,7 @@ class Door:
             self._step(table.HELD_TIME)
         if self._edges:
             self._edges = False
-            await asyncio.sleep_ms(_SETTLE_MS)  # type: ignore[attr-defined]
+            await asyncio.sleep_ms(_SETTLE_MS)
             self._read_exit_button()
             self._read_leaf()
 

@@ -40,7 +40,7 @@ def main() -> None:
     try:
         run_agent()
     except Exception as e:
-        sys.print_exception(e)  # type: ignore[attr-defined]
+        sys.print_exception(e)
         time.sleep(RESTART_S)
     finally:
         lock_first()

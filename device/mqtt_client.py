@@ -47,11 +47,11 @@ class MqttClient:
         self._buffer = bytearray(_READ_BUFFER)
         self._write_lock = asyncio.Lock()
         self._packet_id = 0
-        self._in_flight: "Dict[int, Tuple[int, bytes, bool]]" = {}  # id: (sent at, packet, send again)
+        self._in_flight: "Dict[int, Tuple[Any, bytes, bool]]" = {}  # id: (sent at, packet, send again)
         self._room = asyncio.Event()
-        self._last_sent = 0
-        self._write_began = 0  # ticks, 0 while nothing is being written
-        self._ping_sent = 0  # ticks, 0 while no answer is due
+        self._last_sent: "Any" = 0  # ticks
+        self._write_began: "Any" = None  # ticks while something is being written
+        self._ping_sent: "Any" = None  # ticks while an answer is due
         self._overdue = ""
         self._reader: "Any" = None
         self.connected = False
@@ -61,7 +61,7 @@ class MqttClient:
     ) -> None:
         """Connect, authenticate, subscribe, and send again what the last connection left unacknowledged."""
         self._decoder = mqtt.Decoder(_MAX_PACKET)
-        self._ping_sent = self._write_began = 0
+        self._ping_sent = self._write_began = None
         self._overdue = ""
         self._write_lock = asyncio.Lock()  # the one before may be held by a task that was cancelled
         try:
@@ -153,7 +153,7 @@ class MqttClient:
             self._in_flight.pop(packet.packet_id, None)
             self._room.set()
         elif packet.kind == mqtt.PINGRESP:
-            self._ping_sent = 0
+            self._ping_sent = None
         elif packet.kind == mqtt.CONNACK:
             if packet.return_code:
                 raise OSError("connack " + str(packet.return_code))
@@ -163,9 +163,9 @@ class MqttClient:
 
     async def _send(self, packet: bytes) -> None:
         async with self._write_lock:
-            self._last_sent = self._write_began = time.ticks_ms() | 1
+            self._last_sent = self._write_began = time.ticks_ms()
             await self._socket.write(packet)
-            self._write_began = 0
+            self._write_began = None
 
     async def _send_again(self) -> None:
         for packet_id in sorted(self._in_flight):
@@ -183,18 +183,18 @@ class MqttClient:
                 now = time.ticks_ms()
                 late = self._late(now)
                 idle = time.ticks_diff(now, self._last_sent) > _PING_AFTER_MS
-                if idle and not late and not self._ping_sent:
-                    self._ping_sent = now | 1
+                if idle and not late and self._ping_sent is None:
+                    self._ping_sent = now
                     await _within(_ANSWER_MS, self._send(mqtt.encode_ping()))
         except Exception as e:  # whatever it is: a session that nobody watches must not go on
             late = "ping " + str(e)
         self.fail(late)
 
-    def _late(self, now: int) -> str:
+    def _late(self, now: "Any") -> str:
         """What the broker owes us for too long, or nothing."""
-        if self._write_began and time.ticks_diff(now, self._write_began) > _ANSWER_MS:
+        if self._write_began is not None and time.ticks_diff(now, self._write_began) > _ANSWER_MS:
             return "write"
-        if self._ping_sent and time.ticks_diff(now, self._ping_sent) > _ANSWER_MS:
+        if self._ping_sent is not None and time.ticks_diff(now, self._ping_sent) > _ANSWER_MS:
             return "pingresp"
         for sent, _, _ in self._in_flight.values():
             if time.ticks_diff(now, sent) > _ANSWER_MS:

@@ -68,9 +68,10 @@ class _Bundle:
         self.k_dev = _binary(raw, "k_dev")
         if len(self.k_dev) != keys.KEY_SIZE:
             raise Malformed("bundle_k_dev")
-        self.config = raw.get("config")
-        if not isinstance(self.config, str):
+        config = raw.get("config")
+        if not isinstance(config, str):
             raise Malformed("bundle_config")
+        self.config: str = config
         parse_config(open_text(keys.config_key(self.k_dev), LABEL_CONFIG, self.config), self.device_id)
 
     def _check_tls(self) -> None:

@@ -259,7 +259,7 @@ class Uplink:
         """
         parts = self._parts
         now = parts.clock.now()
-        t = now.t if now is not None else 0
+        t = int(now.t) if now is not None else 0
         result = build_result(command.id, self._dev, command.seq, ok, status, t, sequence)
         if len(self._results) >= _MAX_RESULTS:
             self._results.pop(0)

@@ -52,4 +52,4 @@ class Watchdog:
         """Ask for ever."""
         while True:
             self.check()
-            await asyncio.sleep_ms(ASK_MS)  # type: ignore[attr-defined]
+            await asyncio.sleep_ms(ASK_MS)

@@ -37,6 +37,6 @@ class Wifi:
         for _ in range(_JOIN_DEADLINE_MS // _POLL_MS):
             if self.joined:
                 return
-            await asyncio.sleep_ms(_POLL_MS)  # type: ignore[attr-defined]
+            await asyncio.sleep_ms(_POLL_MS)
         self._wlan.active(False)
         raise OSError("wifi_deadline")

@@ -1,0 +1,65 @@
+"""Every module of the firmware on the real VM: it imports there, and it needs nothing that is not there."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hil.vm import image
+from tests.device.on_vm import ROOT
+from tests.device.rig import Rig
+
+# Modules of MicroPython on an ESP32 that the firmware may use; the rest of CPython's library is not there.
+ON_BOARD = {
+    *("asyncio", "binascii", "collections", "errno", "gc", "hashlib", "json", "os", "select", "socket"),
+    *("struct", "sys", "time", "tls", "bluetooth", "machine", "micropython", "network", "device", "protocol"),
+}
+PURE = {"protocol", "binascii", "hashlib", "json", "struct"}  # no socket, file, clock or event loop
+FILES = image.firmware_files(ROOT)
+
+
+def run_time_imports(tree: ast.AST) -> Iterator[str]:
+    """Top packages that are imported outside ``if TYPE_CHECKING``, at any depth."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            yield str(node.module).split(".")[0]
+        else:
+            yield from run_time_imports(node)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_module_needs_only_what_a_board_has(name: str) -> None:
+    needed = set(run_time_imports(ast.parse(FILES[name].read_text())))
+    assert needed <= (PURE if name.startswith("protocol/") else ON_BOARD)
+
+
+async def test_every_module_is_imported_on_the_board_and_none_is_from_elsewhere(blank: Rig) -> None:
+    modules = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in FILES]
+    out = await blank.execute(f"""
+        import sys
+        for name in {modules!r}:
+            __import__(name)
+            print(name, getattr(sys.modules[name], "__file__", ""))
+    """)
+    found = dict(line.split() for line in out.strip().splitlines())
+    assert list(found) == modules
+    assert all(file.startswith("/rom/") and file.endswith(".mpy") for file in found.values())
+
+
+def test_what_does_not_compile_fails_the_check_by_name(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("match 1:\n    case 1: pass\n")
+    with pytest.raises(image.ImageError, match=r"broken\.py"):
+        image.compile_files({"device/broken.py": broken})
+    command = [sys.executable, "-m", "hil.vm.sizes"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(name in done.stdout for name in FILES)
