@@ -94,8 +94,8 @@ def prepare(root: Path, options: Options) -> tuple[Folder, Settings]:
 
 
 @asynccontextmanager
-async def running(folder: Folder, settings: Settings) -> AsyncIterator[Cloud]:
-    """Store, broker and workers; on leaving, all of them are stopped."""
+async def running(folder: Folder, settings: Settings) -> AsyncIterator[tuple[Cloud, asyncio.Task[None]]]:
+    """Store, broker and the task of all workers; on leaving, all of them are stopped."""
     authority = Authority(folder)
     vault = Vault(read_kek(folder.kek))
     metrics = Metrics()
@@ -126,7 +126,7 @@ async def running(folder: Folder, settings: Settings) -> AsyncIterator[Cloud]:
         workers = asyncio.create_task(_work(cloud, folder, broker, doorkeeper.guard(broker, seed)))
         stack.push_async_callback(_cancel, workers)
         await _until_connected(cloud, workers)
-        yield cloud
+        yield cloud, workers
 
 
 def _broker(folder: Folder, settings: Settings, authority: Authority, issuer: str) -> NatsBroker:
@@ -229,7 +229,7 @@ async def serve(root: Path, options: Options, on_ready: Callable[[Addresses], No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     listener = bind(settings.bind, settings.http_port)
-    async with running(folder, settings) as cloud:
+    async with running(folder, settings) as (cloud, workers):
         https = Https(create_app(cloud), listener, cloud.authority.https)
         serving = asyncio.create_task(https.serve())
         # What was made until now stays for ever: looking through it again would stop every unlock for 0.1 s.
@@ -237,7 +237,11 @@ async def serve(root: Path, options: Options, on_ready: Callable[[Addresses], No
         gc.freeze()
         on_ready(Addresses(settings.host, settings.http_port, settings.mqtt_port))
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([serving, stopping, workers], return_when=asyncio.FIRST_COMPLETED)
         await cloud.hub.close(STREAMS_DEADLINE_S)
         await https.close(serving)
+        if workers.done():
+            await (
+                workers
+            )  # an API that hears no site any more must not look alive: whoever started us starts us anew
         log.info("stopped")

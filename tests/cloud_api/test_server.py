@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cloud_api import server
 from cloud_api.installation import InstallError, add_token, create
+from cloud_api.server import Options, serve
 from tests.cloud_api.world import CloudProcess, made, until
 
 PROGRAM = str(Path(sys.executable).with_name("latchwork-cloud"))
@@ -128,6 +130,22 @@ async def test_a_broker_that_cannot_start_is_started_again_until_it_can(
         else:
             taken.close()
         await until(api, "/health", lambda body: body["broker"])
+
+
+async def test_an_api_without_its_workers_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path / "c", "First", "localhost", "")
+    broken = asyncio.Event()
+
+    async def watches_no_more(broker: object) -> None:
+        await broken.wait()
+        raise RuntimeError("no broker to keep")
+
+    monkeypatch.setattr(server, "_keep_broker", watches_no_more)
+    with pytest.raises(ExceptionGroup, match="TaskGroup") as raised:
+        await asyncio.wait_for(serve(tmp_path / "c", Options(), lambda addresses: broken.set()), 30)
+    assert raised.group_contains(RuntimeError, match="no broker to keep")
 
 
 async def port_of_the_dead(port: int) -> socket.socket:
