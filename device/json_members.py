@@ -18,14 +18,16 @@ def members(text: str, at: int = 0) -> "Iterator[Tuple[str, int, int]]":
     if text[at : at + 1] != "{":
         raise Malformed("json_shape")
     at = _skip(text, at + 1)
-    while text[at : at + 1] != "}":
+    more = text[at : at + 1] != "}"
+    while more:
         end = _end(text, at, ":")
         name = value(text, at, end)
         at, end = end + 1, _end(text, end + 1, ",}")
         if not isinstance(name, str):
             raise Malformed("json")
         yield name, at, end
-        at = end if text[end] == "}" else _skip(text, end + 1)
+        more = text[end] == ","
+        at = _skip(text, end + 1)
 
 
 def value(text: str, at: int, end: int) -> "Any":

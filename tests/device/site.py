@@ -60,8 +60,10 @@ class Site:
         self.admitted = 0  # how often the device was let in
         self.times: list[str] = []  # sealed times as they were sent
         self.port = 0  # of what the board dials instead of the broker
+        self.heap = [0, 0]  # used and free, from the last report that was read
         self._reported = 0
         self._before_boot = 0
+        self._in_force = 1, 1
         self._news = asyncio.Event()
         self._client_stack = contextlib.AsyncExitStack()
         self.sequence = 0
@@ -140,6 +142,9 @@ class Site:
                 payload = bytes(message.payload)  # type: ignore[arg-type]
                 if leaf == "time" and self.answers_time:
                     await self.answer_time(json.loads(payload)["n"])
+                elif leaf == "state":
+                    state = json.loads(payload)
+                    self._in_force = state["cfg"], state["rev"]
                 elif leaf == "events":
                     await self._take(payload)
                 self.queue(leaf).put_nowait(payload)
@@ -182,11 +187,22 @@ class Site:
             out.append(record)
         return out
 
+    async def heard(self) -> None:
+        """Wait until the device has looked at all that was sent down: it answers the configuration in force."""
+        states = self.queue("state")
+        while not states.empty():
+            states.get_nowait()
+        version, revocation = self._in_force
+        rev = {"seq": revocation, "creds": [], "gens": {}}
+        await self.down("config", self.config(version, rev=rev))
+        await self.next("state")
+
     async def counters(self) -> dict[str, int]:
         """What the device has counted since its boot; it reports when it comes back, so its session is cut."""
         if not self._reported:
             await self._log()
         before = self._reported
+        await self.heard()
         await self.admission.kick(DEVICE)
         while True:
             counters = (await self._log())["counters"]
@@ -196,6 +212,7 @@ class Site:
     async def _log(self) -> dict[str, Any]:
         log = await self.next("log")
         self._reported = log["counters"]["uplink_connected"]
+        self.heap = log["heap"]
         return dict(log)
 
     def queue(self, leaf: str) -> asyncio.Queue[bytes]:
