@@ -25,7 +25,7 @@ from protocol.host.pins import client_context
 from protocol.topics import down, parse_cloud_topic, parse_site_topic, site_down, site_up
 
 READY_DEADLINE_S = 10.0
-DEVICE_DEADLINE_S = 20.0  # a device backs off for up to 15 s
+DEVICE_DEADLINE_S = 20.0  # a device backs off for up to 5 s
 _NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 _CARRIED_UP = ("result", "state", "time")
 _CARRIED_DOWN = ("command", "time", "config")
