@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import ssl
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import aiomqtt
 import pytest
 
 from gateway.broker_log import BrokerLog
+from tests.programs import program
 from tests.protocol.host.fleet import Fleet
 
 from .conftest import DEV1, DEV2, GATEWAY, CloudPeer, World, envelope
@@ -177,8 +177,7 @@ async def test_hello_names_the_registry_that_the_gateway_has(world: World) -> No
 
 
 async def test_mosquitto_sub_needs_the_right_certificate(world: World) -> None:
-    found = shutil.which("mosquitto_sub")
-    assert found, "install mosquitto-clients"
+    found = program("mosquitto_sub")
 
     async def run(*certificate: str) -> tuple[int | None, bytes]:
         port = str(world.folder.load().port)

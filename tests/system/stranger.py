@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cloud_api.authority import Authority
 from cloud_api.settings import Folder
 from protocol.host import pki
+from tests.programs import program
 
 WAIT_S = 3  # how long a client waits for its connection and for messages
 
@@ -86,12 +87,17 @@ class Stranger:
         """`mosquitto_pub` of one message."""
         return await self._run("mosquitto_pub", port, paper, client_id, "-t", topic, "-m", payload.decode())
 
-    async def _run(self, program: str, port: int, paper: Paper, client_id: str, *more: str) -> Outcome:
+    async def _run(self, client: str, port: int, paper: Paper, client_id: str, *more: str) -> Outcome:
         words = ["-h", "localhost", "-p", str(port), "-i", client_id, "-q", "1", "--cafile", str(self._ca)]
         if paper.certificate is not None:
             words += ["--cert", str(paper.certificate), "--key", str(paper.key)]
         process = await asyncio.create_subprocess_exec(
-            program, *words, *more, "-d", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            program(client),
+            *words,
+            *more,
+            "-d",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         try:
             async with asyncio.timeout(2 * WAIT_S):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import ssl
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from nats.errors import Error as NatsError
 from protocol.host import admission as admission_module
 from protocol.host.admission import Admission, Refusal
 from protocol.host.nats_claims import BadFilter, Permissions, subjects
+from tests.programs import program
 
 from .conftest import DEV1, DEV2, GATEWAY, Site, serving
 from .fleet import Fleet
@@ -90,8 +90,7 @@ async def test_only_a_valid_certificate_of_the_fleet_gets_through_tls(
 
 
 async def test_mosquitto_sub_without_a_certificate_cannot_connect(site: Site, admission: Admission) -> None:
-    found = shutil.which("mosquitto_sub")
-    assert found, "install mosquitto-clients"
+    found = program("mosquitto_sub")
 
     async def run(*certificate: str) -> tuple[int | None, bytes]:
         process = await asyncio.create_subprocess_exec(
