@@ -90,7 +90,7 @@ async def impostor(
                 made.refusals.put_nowait("")
             else:
                 await play(Session(reader, writer))
-        writer.close()
+        writer.transport.abort()  # not a close: asyncio would hold TCP open for the goodbye of the peer
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(serve(reader, writer))

@@ -102,8 +102,7 @@ class Site:
                 await self._client_stack.enter_async_context(self._connected())
                 yield self
         finally:
-            admission.cancel()
-            await asyncio.wait([admission])
+            await _end(admission)
             await self.broker.stop()
 
     @contextlib.asynccontextmanager
@@ -121,8 +120,7 @@ class Site:
             try:
                 yield
             finally:
-                reader.cancel()
-                await asyncio.wait([reader])
+                await _end(reader)
 
     @contextlib.asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
@@ -313,6 +311,13 @@ class Site:
             "time": int(time.time() * 1000),
         }
         return {**bundle, **changes}
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    """Cancel until it has ended: a wait_for of Python 3.11 that is done at that moment takes one for itself."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
 
 
 def _base64(raw: bytes) -> str:

@@ -209,14 +209,14 @@ async def test_a_proof_without_a_challenge_of_this_connection_is_refused(lonely:
         assert not lonely.board.pins.level("relay")
 
 
-@pytest.mark.parametrize("position", [0, 1, 20, 30, -17, -1])
-async def test_a_proof_with_one_wrong_bit_is_refused(lonely: Rig, position: int) -> None:
-    async with Central(lonely.medium, "noise") as central:
-        proof = bytearray(central.proof(lonely.site.key_for_phone(), await central.challenge()))
-        proof[position] ^= 1
-        await central.send(bytes(proof))
-        await central.dropped()
-    assert not lonely.board.pins.level("relay")
+async def test_a_proof_with_one_wrong_bit_is_refused(lonely: Rig) -> None:
+    for position in (0, 1, 20, 30, -17, -1):
+        async with Central(lonely.medium, f"noise{position}") as central:
+            proof = bytearray(central.proof(lonely.site.key_for_phone(), await central.challenge()))
+            proof[position] ^= 1
+            await central.send(bytes(proof))
+            await central.dropped()
+        assert not lonely.board.pins.level("relay")
 
 
 async def test_idle_centrals_are_dropped_and_their_slots_freed(lonely: Rig) -> None:
