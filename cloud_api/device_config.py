@@ -25,11 +25,11 @@ from protocol.topics import site_down
 
 log = structlog.get_logger(__name__)
 
-# Together these keep the sealed configuration under MAX_ENVELOPE.
-MAX_SCHEDULES = 16
-MAX_WINDOWS = 8
-MAX_REVOKED = 96
-MAX_GENERATIONS = 96
+# Together these make a sealed configuration that a board can open again and again beside its session, in 160 KiB.
+MAX_SCHEDULES = 8
+MAX_WINDOWS = 4
+MAX_REVOKED = 64
+MAX_GENERATIONS = 64
 # Devices that a request itself serves; the rest is left to `converge`.
 PUSH_AT_ONCE = 8
 PUSH_AGAIN_S = 10.0

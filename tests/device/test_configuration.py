@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cloud_api.device_config import MAX_GENERATIONS, MAX_REVOKED, MAX_SCHEDULES, MAX_WINDOWS
 from device.json_members import members, value
 from device.policy import Rows, parse_config
 from hil.board.flash import Cut, Where
@@ -121,19 +122,22 @@ async def test_a_power_cut_while_it_is_written_leaves_the_old_or_the_new(door: R
     await applied(door, 7, rev={**REVOKED, "seq": 7})
 
 
-async def test_configurations_as_large_as_a_busy_site_needs_follow_each_other(door: Rig) -> None:
+async def test_configurations_as_large_as_the_cloud_makes_them_follow_each_other(door: Rig) -> None:
     """On the heap of the board's description, beside a session over TLS and Bluetooth."""
-    windows = {str(n): [[127, 480 + m, 1020] for m in range(4)] for n in range(1, 9)}
+    windows = {
+        str(n): [[127, 1000 + m, 1439] for m in range(MAX_WINDOWS)]
+        for n in range(10_000, 10_000 + MAX_SCHEDULES)
+    }
     for version in range(2, 7):
-        creds = [f"{version:02x}{n:014x}" for n in range(64)]
-        gens = {f"{version:02x}{n:06x}": n for n in range(64)}
+        creds = [f"{version:02x}{n:014x}" for n in range(MAX_REVOKED)]
+        gens = {f"{version:02x}{n:06x}": 2**32 - 1 - n for n in range(MAX_GENERATIONS)}
         rev = {"seq": version, "creds": creds, "gens": gens}
         await door.site.down("config", door.site.config(version, rev=rev, schedules=windows))
         while (await door.site.next("state"))["cfg"] != version:
             pass
-    key = door.site.key_for_phone(credential_id=bytes.fromhex(f"06{63:014x}"))
+    key = door.site.key_for_phone(credential_id=bytes.fromhex(f"06{MAX_REVOKED - 1:014x}"))
     assert (await door.phone().unlock(key)).status == "revoked"
-    key = door.site.key_for_phone(credential_id=bytes.fromhex(f"05{63:014x}"))
+    key = door.site.key_for_phone(credential_id=bytes.fromhex(f"05{MAX_REVOKED - 1:014x}"))
     assert (await door.phone().unlock(key)).granted
 
 
