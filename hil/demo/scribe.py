@@ -79,7 +79,7 @@ class Scribe:
         at = began_s + result.timings["scan_ms"] / 1000
         self.said(who, door, "connect", "ble", at)
         at += (result.timings["connect_ms"] + result.timings["discover_ms"]) / 1000
-        self.said(door, who, "CHAL nonce, time, revocation sequence", "ble", at)
+        self.said(door, who, "CHAL nonce, time", "ble", at)
         self.said(who, door, "AUTH token, proof", "ble", at + 1e-6)
         outcome: Outcome = "delivered" if result.granted else "refused"
         label = f"RESULT {result.status}, record {result.audit_seq}"
