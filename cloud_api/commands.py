@@ -147,7 +147,7 @@ async def _publish(
     cloud: Cloud, line: Line, attempt_id: str, topic: str, message: bytes, started: float
 ) -> None:
     try:
-        sending = cloud.link.publish(topic, message)
+        sending = cloud.link.send(topic, message)
         cloud.metrics.command_seal.observe(time.perf_counter() - started)
         await sending
     except Unreachable as error:

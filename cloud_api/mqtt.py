@@ -18,6 +18,7 @@ import structlog
 
 from cloud_api.metrics import Metrics
 from cloud_api.settings import BACK_OFF_S, PUBLISH_DEADLINE_S
+from protocol.host.cancellation import cancellable
 
 log = structlog.get_logger(__name__)
 
@@ -48,10 +49,11 @@ class Link:
         self.connected = asyncio.Event()
 
     async def publish(self, topic: str, payload: str | bytes) -> None:
-        """QoS 1; returns at the PUBACK. Raises Unreachable.
+        """QoS 1; returns at the PUBACK. Raises Unreachable."""
+        await cancellable(self.send(topic, payload))
 
-        The packet is on the socket before the first wait, so a task's first step sends it.
-        """
+    async def send(self, topic: str, payload: str | bytes) -> None:
+        """As `publish`, for a task that nobody cancels: the packet is on the socket before its first wait."""
         client = self._client
         if client is None:
             raise Unreachable("not connected to the broker", sent=False)
@@ -91,7 +93,7 @@ class Link:
             max_queued_outgoing_messages=MAX_WAITING,
         ) as client:
             client.pending_calls_threshold = MAX_WAITING
-            await client.subscribe(SUBSCRIPTION, qos=1)
+            await cancellable(client.subscribe(SUBSCRIPTION, qos=1))
             self._client = client
             self.connected.set()
             self._metrics.broker_up.set(1)

@@ -9,7 +9,7 @@ import collections
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cryptography import x509
 from gateway.settings import Folder
 from protocol.host.admission import Admission
 from protocol.host.broker import BrokerFiles, NatsBroker
+from protocol.host.cancellation import cancellable
 from protocol.host.nats_claims import Permissions, new_issuer
 from protocol.host.pins import client_context
 from protocol.topics import down, parse_cloud_topic, parse_site_topic, site_down, site_up
@@ -124,10 +125,12 @@ class StolenGateway:
             timeout=READY_DEADLINE_S,
         )
 
-    async def _carry(self, client: aiomqtt.Client, act: Callable[[str, Any], Any]) -> None:
+    async def _carry(
+        self, client: aiomqtt.Client, act: Callable[[str, Any], Coroutine[Any, Any, None]]
+    ) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async for message in client.messages:
-                await act(str(message.topic), message.payload)
+                await cancellable(act(str(message.topic), message.payload))
 
     async def _up(self, topic: str, payload: bytes) -> None:
         assert self._cloud is not None

@@ -24,6 +24,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from protocol.host.cancellation import cancellable
 from protocol.host.nats_claims import BadFilter, ClaimsSigner, Permissions
 from protocol.host.pins import spki_sha256
 from protocol.host.presence import CONNECT, DISCONNECT, OnPresence, Presence
@@ -139,7 +140,8 @@ class Admission:
     async def _ask(self, subject: str, request: dict[str, Any]) -> dict[str, Any]:
         if self._system is None:
             raise TimeoutError("the broker is away")
-        answer = await self._system.request(subject, json.dumps(request).encode(), timeout=KICK_DEADLINE_S)
+        payload = json.dumps(request).encode()
+        answer = await cancellable(self._system.request(subject, payload, timeout=KICK_DEADLINE_S))
         parsed = json.loads(answer.data)
         return parsed if isinstance(parsed, dict) else {}
 
@@ -152,9 +154,9 @@ class Admission:
             stack.push_async_callback(connection.close)
             for kind in (CONNECT, DISCONNECT):
                 await system.subscribe(f"$SYS.ACCOUNT.{self._account}.{kind}", cb=self._session_event)
-            await system.flush(timeout=int(CONNECT_DEADLINE_S))
+            await cancellable(system.flush(timeout=int(CONNECT_DEADLINE_S)))
             await connection.subscribe(AUTH_SUBJECT, cb=self._receive)
-            await connection.flush(timeout=int(CONNECT_DEADLINE_S))
+            await cancellable(connection.flush(timeout=int(CONNECT_DEADLINE_S)))
             self._system = system
             self.ready.set()
             try:

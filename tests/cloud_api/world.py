@@ -38,6 +38,7 @@ from protocol.envelope import (
 from protocol.host import pki
 from protocol.host.pins import client_context
 from protocol.keys import command_key, config_key, journal_key, time_key
+from tests.tasks import end
 
 DEADLINE_S = 20.0
 NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -192,8 +193,7 @@ class Gateway:
             try:
                 yield self
             finally:
-                self._reader.cancel()
-                await asyncio.wait([self._reader])
+                await end(self._reader)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

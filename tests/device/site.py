@@ -26,6 +26,7 @@ from protocol.host.admission import Admission, Refusal
 from protocol.host.broker import BrokerFiles, NatsBroker
 from protocol.host.nats_claims import Permissions, new_issuer
 from tests.protocol.host.fleet import Fleet, Identity
+from tests.tasks import end
 
 DEADLINE = 20.0
 DEVICE, DOOR, SITE = "dev_" + "d0" * 8, "door_" + "a1" * 8, "site_" + "b2" * 8
@@ -102,7 +103,7 @@ class Site:
                 await self._client_stack.enter_async_context(self._connected())
                 yield self
         finally:
-            await _end(admission)
+            await end(admission)
             await self.broker.stop()
 
     @contextlib.asynccontextmanager
@@ -120,7 +121,7 @@ class Site:
             try:
                 yield
             finally:
-                await _end(reader)
+                await end(reader)
 
     @contextlib.asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
@@ -311,13 +312,6 @@ class Site:
             "time": int(time.time() * 1000),
         }
         return {**bundle, **changes}
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    """Cancel until it has ended: a wait_for of Python 3.11 that is done at that moment takes one for itself."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=1)
 
 
 def _base64(raw: bytes) -> str:

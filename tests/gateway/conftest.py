@@ -24,6 +24,7 @@ from protocol.host.admission import Admission, Refusal
 from protocol.host.broker import BrokerFiles, NatsBroker
 from protocol.host.nats_claims import Permissions, new_issuer
 from tests.protocol.host.fleet import Fleet, Identity
+from tests.tasks import end
 
 NODELAY = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 DEV1, DEV2 = "dev_" + "1" * 16, "dev_" + "2" * 16
@@ -118,8 +119,7 @@ class Cloud:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
             await broker.stop()
 
     def decide(self, certificate: object, pin: str, client_id: str) -> Permissions | Refusal:
@@ -150,8 +150,7 @@ class Cloud:
                 yield peer
             finally:
                 self.listening = False
-                task.cancel()
-                await asyncio.wait([task])
+                await end(task)
 
     @contextlib.asynccontextmanager
     async def connected_again(self) -> AsyncIterator["CloudPeer"]:
@@ -276,8 +275,7 @@ class World:
         try:
             yield peer
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
             with contextlib.suppress(aiomqtt.MqttError):
                 await client.__aexit__(None, None, None)
 
@@ -290,8 +288,7 @@ class World:
             yield gateway
             assert not task.done(), "the gateway ended by itself"
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
 
     @contextlib.asynccontextmanager
     async def gateway_process(self) -> AsyncIterator["GatewayProcess"]:

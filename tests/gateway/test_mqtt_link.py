@@ -14,6 +14,7 @@ from gateway import mqtt_link
 from gateway.mqtt_link import Endpoint, MqttLink
 from protocol.host.pins import client_context
 from tests.protocol.host.fleet import Fleet, Identity
+from tests.tasks import end
 
 from .conftest import GATEWAY, SHARD, SITE, World
 
@@ -62,8 +63,7 @@ async def watching(
         yield watched
         assert not task.done()
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)
 
 
 @pytest.fixture

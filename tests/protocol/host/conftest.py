@@ -14,6 +14,7 @@ from cryptography import x509
 from protocol.host.admission import Admission, Refusal, Verdict
 from protocol.host.broker import BrokerFiles, NatsBroker
 from protocol.host.nats_claims import Permissions, new_issuer
+from tests.tasks import end
 
 from .fleet import Fleet, Identity
 
@@ -91,8 +92,7 @@ async def serving(admission: Admission) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)
 
 
 @pytest.fixture
