@@ -13,7 +13,7 @@ from gateway.registry import Registry
 from gateway.spool import Arrival, Note
 from protocol.errors import Malformed, ProtocolError
 from protocol.host import cloud_messages, site_messages
-from protocol.host.messages import Message, parse
+from protocol.host.messages import parse
 from protocol.topics import parse_site_topic, site_up
 
 # A result that missed the cloud by a reconnect is worth keeping for a moment; then the attempt has failed.
@@ -52,6 +52,7 @@ class Upward:
             "log": self._log,
         }
         self._states: dict[str, bytes] = {}
+        self._unsent_logs: dict[str, bytes] = {}  # of each device the last that the cloud was not there for
         self._held: collections.deque[tuple[float, bytes]] = collections.deque(maxlen=MAX_HELD_RESULTS)
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
@@ -76,6 +77,9 @@ class Upward:
         for until, message in held:
             if self._clock() < until:
                 self._send("result", message)
+        logs, self._unsent_logs = self._unsent_logs, {}
+        for message in logs.values():
+            self._send("log", message)
         away = []
         for device in self._registry.active():
             if device in self._states:
@@ -106,7 +110,8 @@ class Upward:
 
     def _time(self, device: str, payload: bytes) -> None:
         request = parse(site_messages.TimeRequest, payload)
-        self._send_or_drop("time", cloud_messages.TimeRequest(d=device, n=request.n))
+        if not self._send("time", cloud_messages.TimeRequest(d=device, n=request.n).encode()):
+            raise NotPassedOn("cloud_away")
 
     def _state(self, device: str, payload: bytes) -> None:
         state = parse(site_messages.State, payload)
@@ -115,11 +120,9 @@ class Upward:
 
     def _log(self, device: str, payload: bytes) -> None:
         counters = parse(site_messages.Counters, payload).counters
-        self._send_or_drop("log", cloud_messages.Counters(d=device, counters=counters))
-
-    def _send_or_drop(self, leaf: str, message: Message) -> None:
-        if not self._send(leaf, message.encode()):
-            raise NotPassedOn("cloud_away")
+        message = cloud_messages.Counters(d=device, counters=counters).encode()
+        if not self._send("log", message):
+            self._unsent_logs[device] = message
 
     def _send(self, leaf: str, message: bytes) -> bool:
         sent = self._to_cloud(self._topics[leaf], message)

@@ -59,6 +59,19 @@ async def test_a_new_session_with_the_cloud_tells_who_is_there_and_who_is_not(wo
             assert await away(cloud, DEV2) == [DEV2]
 
 
+async def test_counters_that_the_cloud_was_not_there_for_are_told_when_it_is_back(world: World) -> None:
+    async with world.gateway(), contextlib.AsyncExitStack() as stack:
+        async with world.cloud.connected() as cloud:
+            await registered(world, cloud)
+            device = await stack.enter_async_context(world.device())
+        await world.cloud.broker.stop()
+        for count in (1, 2):
+            await device.publish(f"d/{DEV1}/up/log", {"counters": {"bad_mac": count}})
+        await world.cloud.broker.start()
+        async with world.cloud.connected_again() as cloud:
+            assert await cloud.up("log") == {"d": DEV1, "counters": {"bad_mac": 2}}
+
+
 async def test_with_the_broker_all_devices_are_away(world: World) -> None:
     async with world.cloud.connected() as cloud, world.gateway_process() as gateway:
         await registered(world, cloud)
