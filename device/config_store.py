@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional, Tuple
 
+    from protocol.keys import Buffer
+
 MAGIC = b"LWS1"
 MAX_PAYLOAD = 16384  # a length field that lies must not make the board allocate
 _HEADER = ">4sII"
@@ -46,7 +48,7 @@ def file_size(path: str) -> int:
         return -1
 
 
-def _header(version: int, payload: bytes) -> bytes:
+def _header(version: int, payload: "Buffer") -> bytes:
     head = struct.pack(_HEADER, MAGIC, version, len(payload))
     return head + struct.pack(">I", binascii.crc32(payload, binascii.crc32(head)) & 0xFFFFFFFF)
 
@@ -87,7 +89,7 @@ class SlotFile:
                 self._current = slot
         return best
 
-    def save(self, payload: bytes) -> None:
+    def save(self, payload: "Buffer") -> None:
         """Save; load() must have been called. On OSError the payload before is still the one that loads."""
         if len(payload) > MAX_PAYLOAD:
             raise ValueError("payload size")

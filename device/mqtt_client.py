@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Tuple
 
     from device.tls_socket import PinnedContext
+    from protocol.keys import Buffer
 
 _CONNECT_MS = const(8_000)  # TCP and TLS; the TLS handshake of an ESP32 takes about 1.5 s
 _ANSWER_MS = const(10_000)  # CONNACK, SUBACK, PUBACK, PINGRESP; and how long one write may be stuck
@@ -26,7 +27,7 @@ _MONITOR_MS = const(5_000)
 _KEEP_ALIVE_S = const(30)
 _PING_AFTER_MS = const(20_000)
 _MAX_IN_FLIGHT = const(4)
-_MAX_PACKET = const(8192 + 256)  # a sealed envelope of the largest size, and its topic
+_MAX_PACKET = const(5120 + 256)  # a sealed envelope of the largest size, and its topic
 _READ_BUFFER = const(512)
 
 
@@ -35,15 +36,16 @@ class Overdue(OSError):
 
 
 class MqttClient:
-    """One client id at one broker. `received(topic, payload)` is called in the reading task and must not
-    wait.
+    """One client id at one broker. `received(topic, payload)` is called in the reading task and must not wait; the payload
+    is good until the next packet comes.
     """
 
-    def __init__(self, client_id: str, received: "Callable[[str, bytes], None]") -> None:
+    def __init__(self, client_id: str, received: "Callable[[str, Buffer], None]") -> None:
         self._client_id = client_id
         self._received = received
         self._socket = TlsSocket()
-        self._decoder = mqtt.Decoder(_MAX_PACKET)
+        self._body = bytearray(_MAX_PACKET)  # once and for ever: later the heap may have no such hole
+        self._decoder = mqtt.Decoder(_MAX_PACKET, self._body)
         self._buffer = bytearray(_READ_BUFFER)
         self._write_lock = asyncio.Lock()
         self._packet_id = 0
@@ -60,7 +62,7 @@ class MqttClient:
         self, host: str, port: int, context: "PinnedContext", server_name: str, topics: "List[str]"
     ) -> None:
         """Connect, authenticate, subscribe, and send again what the last connection left unacknowledged."""
-        self._decoder = mqtt.Decoder(_MAX_PACKET)
+        self._decoder = mqtt.Decoder(_MAX_PACKET, self._body)
         self._ping_sent = self._write_began = None
         self._overdue = ""
         self._write_lock = asyncio.Lock()  # the one before may be held by a task that was cancelled
@@ -139,10 +141,11 @@ class MqttClient:
     async def _receive(self) -> "List[int]":
         """Read once and act on every packet that is whole; return their kinds."""
         count = await self._socket.readinto(self._buffer)
-        packets = self._decoder.feed(memoryview(self._buffer)[:count])
-        for packet in packets:
+        kinds: "List[int]" = []
+        for packet in self._decoder.feed(memoryview(self._buffer)[:count]):
             await self._act(packet)
-        return [packet.kind for packet in packets]
+            kinds.append(packet.kind)
+        return kinds
 
     async def _act(self, packet: "mqtt.Packet") -> None:
         if packet.kind == mqtt.PUBLISH:

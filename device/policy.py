@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
     from device.counters import Counters
+    from protocol.keys import Buffer
 
-# What one configuration can make the board hold; the cloud stays below.
-MAX_REVOKED = 128
-MAX_SUBJECTS = 128
-MAX_SCHEDULES = 16
-MAX_WINDOWS = 8
+# What one configuration can make the board hold; the cloud sends no more.
+MAX_REVOKED = 64
+MAX_SUBJECTS = 64
+MAX_SCHEDULES = 8
+MAX_WINDOWS = 4
 
 
 _ROW = 8
@@ -185,7 +186,7 @@ class ConfigKeeper:
             except ProtocolError as e:
                 counters.up("config_stored_" + e.reason)
 
-    def accept(self, raw: bytes) -> bool:
+    def accept(self, raw: "Buffer") -> bool:
         """Take a sealed configuration; False if it is the one in force. Raises ProtocolError or OSError."""
         config = self._open(raw)
         current = self.current
@@ -197,5 +198,5 @@ class ConfigKeeper:
         self.current = config
         return True
 
-    def _open(self, raw: bytes) -> Config:
+    def _open(self, raw: "Buffer") -> Config:
         return parse_config(open_text(self._key, LABEL_CONFIG, raw), self._device_id)

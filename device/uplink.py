@@ -26,11 +26,12 @@ from protocol.errors import Expired, Malformed, ProtocolError, Replayed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List
+    from typing import Any, Dict, List, Optional
 
     from device.parts import Parts
     from device.wifi import Wifi
     from protocol.command import Command
+    from protocol.keys import Buffer
 
 _FIRMWARE = const("0.1.0")
 _ACK_MS = const(10_000)  # a batch that is not acknowledged by then is sent again
@@ -40,6 +41,7 @@ _MAX_ROUND_TRIP_MS = const(10_000)  # a time that took longer says too little
 _LOG_EVERY_MS = const(15_000)
 _TICK_MS = const(5_000)
 _MAX_RESULTS = const(8)
+_BRACE = const(0x7B)
 _FIRST_RETRY_MS = const(250)
 # The site's own broker, on its own network: even a thousand doors that come every few seconds are no load for it.
 _MAX_RETRY_MS = const(5_000)
@@ -58,7 +60,7 @@ class Uplink:
         self._work = asyncio.Event()
         self._backoff = Backoff(_FIRST_RETRY_MS, _MAX_RETRY_MS)
         self._results: "List[bytes]" = []
-        self._postponed = b""  # a configuration
+        self._postponed: "Optional[Buffer]" = None  # a configuration; it stays where it was put together
         self._state_due = True
         self._batch_end = 0  # last sequence of the batch under way
         self._batch_ms = 0
@@ -224,7 +226,7 @@ class Uplink:
     async def _publish(self, leaf: str, payload: bytes, again: bool = False) -> None:
         await self._client.publish(topics.up(self._dev, leaf), payload, again)
 
-    def received(self, topic: str, payload: bytes) -> None:
+    def received(self, topic: str, payload: "Buffer") -> None:
         """A message from the broker, on any topic: act on it, or count why not."""
         leaf = topic[len(self._prefix) :] if topic.startswith(self._prefix) else ""
         handler = self._handlers.get(leaf)
@@ -240,7 +242,7 @@ class Uplink:
         except OSError:
             self._parts.counters.up("down_" + leaf + "_flash")
 
-    def _command(self, raw: bytes) -> None:
+    def _command(self, raw: "Buffer") -> None:
         parts = self._parts
         payload = open_sealed(parts.identity.command_key, LABEL_COMMAND, raw)
         try:
@@ -266,12 +268,12 @@ class Uplink:
         self._results.append(seal(parts.identity.command_key, LABEL_RESULT, result).encode())
         self._work.set()
 
-    def _ack(self, raw: bytes) -> None:
+    def _ack(self, raw: "Buffer") -> None:
         store = self._parts.recorder.store
         store.acknowledge(messages.parse_ack(raw)["seq"])
         self._work.set()
 
-    def _time(self, raw: bytes) -> None:
+    def _time(self, raw: "Buffer") -> None:
         parts = self._parts
         payload = open_sealed(parts.identity.time_key, LABEL_TIME, raw)
         round_trip = parts.clock.uptime_ms() - self._asked_ms
@@ -293,7 +295,7 @@ class Uplink:
             self._state_due = True
         self._work.set()
 
-    def _config(self, raw: bytes) -> None:
+    def _config(self, raw: "Buffer") -> None:
         parts = self._parts
         try:
             if parts.config.accept(raw):
@@ -303,7 +305,7 @@ class Uplink:
             raise
         except (MemoryError, Malformed) as e:
             full = not isinstance(e, Malformed) or e.reason == "json_memory"
-            if self._postponed or not full or raw[:1] != b"{":
+            if self._postponed is not None or not full or raw[0] != _BRACE:
                 raise
             # The heap may not hold a large configuration beside the session that it came by.
             self._postponed = raw
@@ -314,8 +316,8 @@ class Uplink:
 
     def _apply_postponed(self) -> None:
         """Between two sessions, when their buffers are free; what does not fit even then is counted."""
-        if self._postponed:
+        if self._postponed is not None:
             self._parts.counters.up("config_postponed")
             gc.collect()
             self.received(self._prefix + "config", self._postponed)
-            self._postponed = b""
+            self._postponed = None

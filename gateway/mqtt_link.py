@@ -185,7 +185,7 @@ class _Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
         try:
-            packets = self._decoder.feed(data)
+            packets = list(self._decoder.feed(data))
         except ProtocolError as error:
             metrics.DROPPED.labels(reason="bad_packet").inc()
             self._fail(error)
@@ -237,7 +237,7 @@ class _Session(asyncio.Protocol):
         if packet.kind == mqtt.PUBLISH:
             if packet.qos:
                 self._write(mqtt.encode_puback(packet.packet_id))
-            self._on_message(packet.topic, packet.payload, packet.retain)
+            self._on_message(packet.topic, bytes(packet.payload), packet.retain)
         elif packet.kind == mqtt.CONNACK and not self._accepted.done():
             if packet.return_code in NOT_AUTHORIZED:
                 self._fail(LinkLost("the broker refuses us"))

@@ -18,7 +18,7 @@ LABEL_COMMAND = b"cmd"
 LABEL_RESULT = b"res"
 LABEL_TIME = b"time"
 LABEL_CONFIG = b"cfg"
-MAX_ENVELOPE = 8192  # what a stranger on the wire can make the board parse
+MAX_ENVELOPE = 5120  # what a stranger on the wire can make the board parse
 
 
 def _refuse(_: str) -> None:
@@ -30,14 +30,16 @@ _READS_BYTES = not hasattr(json, "JSONDecoder")
 _loads = json.JSONDecoder(parse_constant=_refuse).decode if hasattr(json, "JSONDecoder") else json.loads
 
 
-def _mac(key: bytes, label: bytes, payload: bytes) -> bytes:
-    return hmac_sha256(key, label, b"\0", payload)[:MAC_SIZE]
+def _mac(key: bytes, label: bytes, text: str) -> bytes:
+    # MicroPython hashes text as it lies in memory; a copy of a large one may find no room on a board.
+    payload = text if _READS_BYTES else text.encode()
+    return hmac_sha256(key, label, b"\0", payload)[:MAC_SIZE]  # type: ignore[arg-type]
 
 
 def seal(key: bytes, label: bytes, payload: "Dict[str, Any]") -> str:
     """Seal a payload; raise LocalError if it is too large for the device."""
     text = json.dumps(payload)
-    raw = json.dumps({"p": text, "m": _mac(key, label, text.encode()).hex()})
+    raw = json.dumps({"p": text, "m": _mac(key, label, text).hex()})
     if len(raw.encode()) > MAX_ENVELOPE:
         raise LocalError("envelope size")
     return raw
@@ -61,7 +63,7 @@ def open_text(key: bytes, label: bytes, raw: "Union[str, bytes, bytearray, memor
         raise Malformed("envelope_shape")
     try:
         # As text, for bytes.fromhex would take spaces and capitals: one MAC has one spelling.
-        fits = constant_equal(mac.encode(), _mac(key, label, text.encode()).hex().encode())
+        fits = constant_equal(mac.encode(), _mac(key, label, text).hex().encode())
     except UnicodeError:  # half of a surrogate pair; MicroPython encodes it, and no MAC fits
         raise Malformed("envelope_text")
     if not fits:

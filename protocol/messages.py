@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List
 
+    from protocol.keys import Buffer
+
 MAX_RECORDS = 32  # records in one message: bounds what a hop must hold before it commits
 MAX_ACK = 256  # bytes
 
@@ -22,7 +24,7 @@ def build_events(records: "List[bytes]") -> bytes:
     return json.dumps({"r": encoded}).encode()
 
 
-def parse_ack(raw: bytes) -> "Dict[str, Any]":
+def parse_ack(raw: "Buffer") -> "Dict[str, Any]":
     """`{"seq": n}`: every record up to n is durable at the next hop."""
     if len(raw) > MAX_ACK:
         raise Malformed("ack_size")

@@ -4,7 +4,7 @@ from protocol.errors import LocalError, Malformed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Sequence, Tuple
+    from typing import Iterator, Optional, Sequence, Tuple
 
     from protocol.keys import Buffer
 
@@ -27,7 +27,7 @@ class Packet:
     def __init__(self, kind: int) -> None:
         self.kind = kind
         self.topic = ""
-        self.payload = b""
+        self.payload: "Buffer" = b""
         self.qos = 0
         self.packet_id = 0
         self.return_code = 0
@@ -96,18 +96,22 @@ def encode_disconnect() -> bytes:
 
 
 class Decoder:
-    """Takes bytes as they come and returns the packets that are whole. A Malformed ends the connection."""
+    """Takes bytes as they come and gives the packets that are whole. A Malformed ends the connection.
 
-    def __init__(self, max_packet: int) -> None:
+    With `room`, of `max_packet` bytes, every packet is put together there: a board's heap may have no other place for a large
+    one. Its payload is then good until the next packet is asked for.
+    """
+
+    def __init__(self, max_packet: int, room: "Optional[bytearray]" = None) -> None:
         self._max = max_packet
+        self._room = memoryview(room) if room is not None else None
         self._head = bytearray()  # first byte and length, while they are incomplete
         self._first = 0
-        self._body: "Optional[bytearray]" = None  # allocated once: a buffer that grows needs twice the heap
+        self._body: "Optional[memoryview]" = None
         self._have = 0
 
-    def feed(self, data: "Buffer") -> "List[Packet]":
+    def feed(self, data: "Buffer") -> "Iterator[Packet]":
         """Take some bytes; raise Malformed for what no correct broker sends."""
-        out: "List[Packet]" = []
         pos = 0
         while pos < len(data):
             if self._body is None:
@@ -119,9 +123,8 @@ class Decoder:
                 self._have += count
                 pos += count
                 if self._have == len(self._body):
-                    body, self._body = memoryview(self._body), None
-                    out.append(_decode(self._first, body))
-        return out
+                    body, self._body = self._body, None
+                    yield _decode(self._first, body)
 
     def _take_head(self, byte: int) -> None:
         head = self._head
@@ -138,7 +141,8 @@ class Decoder:
                 raise Malformed("mqtt_length")
             return
         self._first, self._head = head[0], bytearray()
-        self._body, self._have = bytearray(length), 0
+        self._body = memoryview(bytearray(length)) if self._room is None else self._room[:length]
+        self._have = 0
 
 
 def _decode(first: int, body: memoryview) -> Packet:
@@ -174,4 +178,4 @@ def _decode_publish(packet: Packet, flags: int, body: memoryview) -> None:
     packet.packet_id = int.from_bytes(body[end:start], "big")
     if packet.qos and not packet.packet_id:
         raise Malformed("mqtt_packet_id")
-    packet.payload = bytes(body[start:])
+    packet.payload = body[start:]

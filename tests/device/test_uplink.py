@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from protocol import journal
+from protocol.envelope import MAX_ENVELOPE
 from tests.device.impostor import impostor
 from tests.device.rig import DEADLINE, Rig
 from tests.device.site import DEVICE, Site
@@ -154,7 +155,7 @@ async def test_malformed_messages_on_every_leaf_are_counted_by_reason_and_end_no
         "shape": b"[]",
         "fields": b'{"p": 1, "m": 2}',
         "mac": b'{"p": "{}", "m": "' + b"0" * 32 + b'"}',
-        "huge": b"x" * 8300,
+        "huge": b"x" * (MAX_ENVELOPE + 100),
         "empty": b"",
     }
     for leaf in DOWN_LEAVES:

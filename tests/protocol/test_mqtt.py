@@ -62,7 +62,7 @@ def test_our_packets_are_what_paho_sends():
             message = client.publish("d/ö/up/events", bytes(size), qos=1)
             raw = _read(connection)
             assert raw == mqtt.encode_publish("d/ö/up/events", bytes(size), 1, message.mid)
-            packet = mqtt.Decoder(1 << 16).feed(raw)[0]
+            packet = next(mqtt.Decoder(1 << 16).feed(raw))
             assert (packet.topic, packet.payload, packet.qos) == ("d/ö/up/events", bytes(size), 1)
             connection.sendall(mqtt.encode_puback(message.mid))
             message.wait_for_publish(10)
@@ -81,7 +81,7 @@ def test_paho_takes_our_publish_and_we_take_its_acknowledgement():
         connection.sendall(mqtt.encode_publish("d/x/down/command", b"payload", 1, 513))
         assert _read(connection) == mqtt.encode_puback(513)
         assert taken == [("d/x/down/command", b"payload", 1)]
-        assert mqtt.Decoder(64).feed(mqtt.encode_puback(513))[0].packet_id == 513
+        assert next(mqtt.Decoder(64).feed(mqtt.encode_puback(513))).packet_id == 513
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_publishes_survive_any_cut(topic, payload, qos, retain, dup, data):
     raw = mqtt.encode_publish(topic, payload, qos, 7 if qos else 0, retain, dup) + mqtt.encode_puback(9)
     cut = data.draw(st.integers(0, len(raw)))
     decoder = mqtt.Decoder(4096)
-    first, second = decoder.feed(raw[:cut]) + decoder.feed(memoryview(raw)[cut:])
+    first, second = [*decoder.feed(raw[:cut]), *decoder.feed(memoryview(raw)[cut:])]
     assert (first.topic, first.payload, first.qos, first.retain) == (topic, payload, qos, retain)
     assert (second.kind, second.packet_id) == (mqtt.PUBACK, 9)
 
@@ -161,15 +161,15 @@ def test_what_no_correct_broker_sends_ends_the_connection(raw, reason):
         assert all(packet.kind == mqtt.PUBACK for packet in decoder.feed(bytes.fromhex(raw)))
         return
     with pytest.raises(Malformed) as caught:
-        decoder.feed(bytes.fromhex(raw))
+        list(decoder.feed(bytes.fromhex(raw)))
     assert caught.value.reason == reason
 
 
 def test_a_packet_over_the_limit_is_refused_before_its_body_comes():
     decoder = mqtt.Decoder(100)
-    assert decoder.feed(b"\x30\x64") == []
+    assert list(decoder.feed(b"\x30\x64")) == []
     with pytest.raises(Malformed):
-        mqtt.Decoder(100).feed(b"\x30\x65")
+        list(mqtt.Decoder(100).feed(b"\x30\x65"))
 
 
 @pytest.mark.parametrize(("qos", "packet_id"), [(0, 1), (1, 0), (2, 1)])

@@ -9,6 +9,7 @@ import _board
 BLOCK = 4096
 BEFORE, WITHIN, AFTER = range(3)
 _POWER_LOST = 0
+_ERASED = b"\xff" * 64  # a whole block of them would take the firmware's heap
 
 
 class Flash:
@@ -30,20 +31,26 @@ class Flash:
         if op == 5:
             return BLOCK
         if op == 6:
-            self._write(arg * BLOCK, b"\xff" * BLOCK)
+            self._write(arg * BLOCK, _ERASED, BLOCK // len(_ERASED))
         return 0
 
-    def _write(self, at, data):
+    def _write(self, at, data, times=1):
         self._file.seek(at)
         if self._cut:
             self._cut -= 1
             if not self._cut:
-                if self._where == WITHIN:
+                if self._where == WITHIN and times > 1:
+                    times //= 2
+                elif self._where == WITHIN:
                     data = memoryview(data)[: len(data) // 2]
                 if self._where != BEFORE:
-                    self._file.write(data)
+                    self._put(data, times)
                 _board.reset(_POWER_LOST)
-        self._file.write(data)
+        self._put(data, times)
+
+    def _put(self, data, times):
+        for _ in range(times):
+            self._file.write(data)
 
     def cut_at(self, op, payload):
         self._cut = payload[0] | payload[1] << 8

@@ -23,7 +23,7 @@ def _label(label: bytes) -> str:
 def _sealed(payload_text: str, key: bytes = _COMMAND_KEY, label: bytes = e.LABEL_COMMAND) -> str:
     """An envelope around any text, also one that no correct peer seals."""
     whole = json.loads(e.seal(key, label, {}))
-    mac = e._mac(key, label, payload_text.encode()).hex()
+    mac = e._mac(key, label, payload_text).hex()
     return json.dumps({**whole, "p": payload_text, "m": mac})
 
 

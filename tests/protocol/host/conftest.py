@@ -45,14 +45,9 @@ class Site:
 
     def admission(self) -> Admission:
         return Admission(
-            lambda: self.broker.nats_url,
-            self.broker.auth_user,
-            self.broker.auth_password,
+            self.broker,
             self.seed,
             lambda *a: self.decide(*a),
-            system_user=self.broker.system_user,
-            system_password=self.broker.system_password,
-            account=self.broker.account,
             on_refused=lambda *refusal: self.refused.put_nowait(refusal),
         )
 

@@ -6,11 +6,11 @@ from protocol.envelope import LABEL_COMMAND, MAX_ENVELOPE, open_sealed, seal
 from protocol.errors import Malformed
 
 KEY = bytes(32)
-HUNGRY = ("[" * 8000, '{"a":' * 1600, '{"a":[' + '"b",' * 2000 + '"b"]}', '{"p":"' + "p" * 8000 + '"}')
+HUNGRY = ("[" * 5000, '{"a":' * 1000, '{"a":[' + '"b",' * 1200 + '"b"]}', '{"p":"' + "p" * 5000 + '"}')
 
 gc.collect()
 # Leave what a busy board leaves.
-hold = [bytearray(1000) for _ in range((gc.mem_free() - 40_000) // 1040)]
+hold = [bytearray(1000) for _ in range((gc.mem_free() - 25_000) // 1040)]
 reasons = []
 for raw in HUNGRY:
     assert len(raw) <= MAX_ENVELOPE

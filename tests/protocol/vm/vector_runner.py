@@ -437,7 +437,7 @@ def _packet(packet):
     return {
         "kind": packet.kind,
         "topic": packet.topic,
-        "payload": packet.payload.hex(),
+        "payload": bytes(packet.payload).hex(),
         "qos": packet.qos,
         "packet_id": packet.packet_id,
         "return_code": packet.return_code,
@@ -447,8 +447,8 @@ def _packet(packet):
     }
 
 
-def mqtt_in_pieces(wire, limit, size):
-    decoder, packets = mqtt.Decoder(limit), []
+def mqtt_in_pieces(wire, limit, size, room=None):
+    decoder, packets = mqtt.Decoder(limit, room), []
     for at in range(0, len(wire), size):
         packets += [_packet(one) for one in decoder.feed(wire[at : at + size])]
     return packets
@@ -458,6 +458,8 @@ def mqtt_in_pieces(wire, limit, size):
 def mqtt_decode(wire, max):
     whole = mqtt_in_pieces(wire, max, len(wire) or 1)
     assert mqtt_in_pieces(wire, max, 1) == whole
+    room = bytearray(max)
+    assert mqtt_in_pieces(wire, max, len(wire) or 1, room) == mqtt_in_pieces(wire, max, 3, room) == whole
     return whole
 
 
