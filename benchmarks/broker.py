@@ -50,14 +50,9 @@ class BareBroker:
         files = BrokerFiles(self._server.certificate, self._server.key, self._fleet.ca)
         broker = NatsBroker(self._folder / "broker", server_name="bench", auth_issuer=issuer, files=files)
         admission = Admission(
-            lambda: broker.nats_url,
-            broker.auth_user,
-            broker.auth_password,
+            broker,
             seed,
             self._decide,
-            system_user=broker.system_user,
-            system_password=broker.system_password,
-            account=broker.account,
         )
         await broker.start()
         admitting = asyncio.create_task(admission.run())

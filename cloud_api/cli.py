@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from cloud_api.installation import InstallError, add_token, create, describe, open_folder
 from cloud_api.secrets import SecretError
 from cloud_api.settings import DEFAULT_HTTP_PORT, DEFAULT_MQTT_PORT
+from protocol.host.logs import log_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,17 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 
 def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_json()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
 
 

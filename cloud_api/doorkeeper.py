@@ -53,14 +53,9 @@ class Doorkeeper:
     def guard(self, broker: NatsBroker, issuer_seed: bytes) -> Admission:
         """The admission of this broker, which decides by us."""
         self._admission = Admission(
-            lambda: broker.nats_url,
-            broker.auth_user,
-            broker.auth_password,
+            broker,
             issuer_seed,
             self.decide,
-            system_user=broker.system_user,
-            system_password=broker.system_password,
-            account=broker.account,
             on_refused=self._on_refused,
             on_presence=self._on_presence,
         )

@@ -6,11 +6,9 @@ import gc
 import json
 import logging
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import structlog
 import typer
 from prometheus_client import start_http_server
 
@@ -18,6 +16,7 @@ from gateway.enrolment import EnrolmentError, enrol
 from gateway.service import Gateway
 from gateway.settings import Folder, NotEnrolled
 from protocol.host.broker import BrokerError
+from protocol.host.logs import log_json
 from protocol.host.pins import client_context
 from protocol.host.ports import free_port
 
@@ -70,7 +69,7 @@ def enrol_command(
     The private keys never leave the folder. A second broker key is made as a backup: devices learn both pins.
     Safe to repeat after a failure.
     """
-    _log_to_stderr()
+    log_json()
     ca_text = ca.read_text()
     try:
         context = client_context(ca_text, None, None, pin)
@@ -108,7 +107,7 @@ def run(
 
     Nothing needs the cloud to be there: devices are served and events are kept until it is back.
     """
-    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    log_json(level=logging.DEBUG if verbose else logging.INFO)
     try:
         asyncio.run(_serve(Folder(directory), metrics_port, as_json))
     except (NotEnrolled, BrokerError, OSError) as error:
@@ -144,21 +143,6 @@ async def _announce(gateway: Gateway, metrics_port: int, as_json: bool) -> None:
             f"{settings.gateway_id} serves {settings.site_id} at {settings.host}:{gateway.mqtt_port}",
             flush=True,
         )
-
-
-def _log_to_stderr(level: int = logging.INFO) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def _fail(message: str) -> NoReturn:

@@ -52,14 +52,9 @@ class SiteBroker:
             on_log=BrokerLog(lambda: self.broker.pid, on_refused, on_violation).take,
         )
         self.admission = Admission(
-            lambda: broker.nats_url,
-            broker.auth_user,
-            broker.auth_password,
+            broker,
             seed,
             doorman.decide,
-            system_user=broker.system_user,
-            system_password=broker.system_password,
-            account=broker.account,
             on_refused=on_refused,
             on_presence=on_presence,
             max_payload=MAX_PAYLOAD,

@@ -35,16 +35,6 @@ class Verbatim(TyperCommand):
         return []
 
 
-def _log_to_stderr() -> None:
-    """The bench's own log, for what is not normal; standard output is for answers."""
-    import structlog
-
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 @app.command(cls=Verbatim)
 def micropython(context: typer.Context) -> None:
     """Be the micropython executable of a simulated board: [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]."""
@@ -71,11 +61,12 @@ def up(
     from hil.stack.service import ServiceError
     from hil.up import UpError
     from hil.up import up as run
+    from protocol.host.logs import log_json
 
     def on_ready(facts: dict[str, Any]) -> None:
         print(json.dumps(facts) if as_json else _addresses(facts), flush=True)
 
-    _log_to_stderr()
+    log_json(level=logging.WARNING)
     try:
         asyncio.run(run(directory, doors, on_ready))
     except (UpError, ServiceError) as error:

@@ -7,7 +7,6 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 from rich.console import Console
@@ -18,6 +17,7 @@ from hil.demo.stage import Stage
 from hil.report import Number, Recording, Report, render_html, write_json
 from hil.report.table import LiveSteps, print_timeline
 from hil.trace import VcdWriter, read_vcd
+from protocol.host.logs import log_json
 
 TITLE = "One door opens, end to end"
 DEADLINE_S = 180.0  # of the whole run: a step that hangs is a failure, not a pause
@@ -32,13 +32,6 @@ _PACKAGES = (
     "fastapi",
     "granian",
 )
-_LOGGED: list[Any] = [
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
-    structlog.processors.JSONRenderer(),
-]
-
 log = structlog.get_logger(__name__)
 
 
@@ -50,7 +43,7 @@ async def run_demo(out: Path, console: Console) -> Report:
     """Play all acts into the folder `out`, which is cleared first; the report is written whatever happens."""
     _clear(out)
     with (out / "site" / "bench.log").open("w") as bench_log:
-        structlog.configure(logger_factory=structlog.WriteLoggerFactory(bench_log), processors=_LOGGED)
+        log_json(bench_log)
         return await _report(out, console)
 
 

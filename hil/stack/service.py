@@ -4,22 +4,15 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections import deque
 from pathlib import Path
 from typing import Any
 
+from protocol.host.child import dying_with_us
+
 READY_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 10.0
 TAIL_LINES = 25
-
-# Runs in the child before the server takes its place: a bench that is killed leaves nothing behind.
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-if sys.platform == "linux": ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() != int(sys.argv[1]): sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class ServiceError(Exception):
@@ -49,11 +42,9 @@ class Service:
         """Start, and wait for the ready line. Raises ServiceError; then nothing is left running."""
         if self.running:
             raise ServiceError(f"{self.name} is already running")
-        shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *shim,
-                *self._arguments,
+                *dying_with_us(self._arguments),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

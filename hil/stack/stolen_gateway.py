@@ -53,14 +53,9 @@ class StolenGateway:
             mqtt_port=self._settings.port,
         )
         self._admission = Admission(
-            lambda: broker.nats_url,
-            broker.auth_user,
-            broker.auth_password,
+            broker,
             seed,
             self._let_everybody_in,
-            system_user=broker.system_user,
-            system_password=broker.system_password,
-            account=broker.account,
         )
 
     def _let_everybody_in(self, certificate: x509.Certificate, pin: str, client_id: str) -> Permissions:

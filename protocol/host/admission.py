@@ -24,6 +24,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from protocol.host.broker import NatsBroker
 from protocol.host.cancellation import cancellable
 from protocol.host.nats_claims import BadFilter, ClaimsSigner, Permissions
 from protocol.host.pins import spki_sha256
@@ -78,27 +79,19 @@ class Admission:
 
     def __init__(
         self,
-        nats_url: str | Callable[[], str],
-        user: str,
-        password: str,
+        broker: NatsBroker,
         issuer_seed: bytes,
         decide: Decide,
         *,
-        system_user: str,
-        system_password: str,
-        account: str,
         on_refused: OnRefused | None = None,
         on_presence: OnPresence | None = None,
         max_payload: int = -1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._url = nats_url if callable(nats_url) else (lambda: nats_url)
-        self._login = (user, password)
-        self._system_login = (system_user, system_password)
-        self._signer = ClaimsSigner(issuer_seed, account)
+        self._broker = broker
+        self._signer = ClaimsSigner(issuer_seed, broker.account)
         self._decide = decide
         self._on_refused = on_refused or (lambda reason, who, pin: None)
-        self._account = account
         self.presence = Presence(on_presence or (lambda client_id, present: None))
         self._max_payload = max_payload
         self._clock = clock
@@ -146,14 +139,14 @@ class Admission:
         return parsed if isinstance(parsed, dict) else {}
 
     async def _serve(self) -> None:
-        closed = asyncio.Event()
+        broker, closed = self._broker, asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:
-            system = await self._connect(self._system_login, closed)
+            system = await self._connect(broker.system_user, broker.system_password, closed)
             stack.push_async_callback(system.close)
-            connection = await self._connect(self._login, closed)
+            connection = await self._connect(broker.auth_user, broker.auth_password, closed)
             stack.push_async_callback(connection.close)
             for kind in (CONNECT, DISCONNECT):
-                await system.subscribe(f"$SYS.ACCOUNT.{self._account}.{kind}", cb=self._session_event)
+                await system.subscribe(f"$SYS.ACCOUNT.{self._broker.account}.{kind}", cb=self._session_event)
             await cancellable(system.flush(timeout=int(CONNECT_DEADLINE_S)))
             await connection.subscribe(AUTH_SUBJECT, cb=self._receive)
             await cancellable(connection.flush(timeout=int(CONNECT_DEADLINE_S)))
@@ -166,7 +159,7 @@ class Admission:
                 self._system = None
                 self.presence.broker_lost()
 
-    async def _connect(self, login: tuple[str, str], closed: asyncio.Event) -> NatsClient:
+    async def _connect(self, user: str, password: str, closed: asyncio.Event) -> NatsClient:
         async def on_closed() -> None:
             closed.set()
 
@@ -174,9 +167,9 @@ class Admission:
             log.warning("admission.nats_error", error=repr(error))
 
         return await nats.connect(
-            self._url(),
-            user=login[0],
-            password=login[1],
+            self._broker.nats_url,
+            user=user,
+            password=password,
             allow_reconnect=False,
             connect_timeout=int(CONNECT_DEADLINE_S),
             closed_cb=on_closed,

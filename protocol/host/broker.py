@@ -8,15 +8,15 @@ the journal, and a command must never outlive the broker that was asked to carry
 import asyncio
 import collections
 import json
-import os
 import re
 import secrets
 import shutil
-import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from protocol.host.child import dying_with_us
 
 ACCOUNT = "LATCHWORK"
 AUTH_ACCOUNT = "ADMISSION"
@@ -32,15 +32,6 @@ MAX_LOG_LINE = 4096
 _NATS_LISTENER = re.compile(r"Listening for client connections on .*:(\d+)\s*$")
 _MQTT_LISTENER = re.compile(r"Listening for MQTT clients on .*:(\d+)\s*$")
 _READY = "Server is ready"
-
-# Runs in the child before nats-server takes its place: safe beside our threads, which `preexec_fn` is not.
-# The signal survives exec (prctl(2)); the look at our parent closes the race with one that died before that.
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-ctypes.CDLL(None, use_errno=True).prctl(1, 9)
-if os.getppid() != int(sys.argv[1]): sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class BrokerError(Exception):
@@ -133,12 +124,8 @@ class NatsBroker:
         config = await asyncio.to_thread(self._prepare)
         self._ready.clear()
         self._tail.clear()
-        shim = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
         self._process = await asyncio.create_subprocess_exec(
-            *shim,
-            executable,
-            "-c",
-            str(config),
+            *dying_with_us([executable, "-c", str(config)]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

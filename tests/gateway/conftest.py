@@ -105,14 +105,9 @@ class Cloud:
         broker = self.broker
         await broker.start()
         admission = Admission(
-            lambda: broker.nats_url,
-            broker.auth_user,
-            broker.auth_password,
+            broker,
             self.seed,
             self.decide,
-            system_user=broker.system_user,
-            system_password=broker.system_password,
-            account=broker.account,
         )
         task = asyncio.create_task(admission.run())
         await asyncio.wait_for(admission.ready.wait(), WAIT_S)
