@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",
     "sigrok-cli": "sigrok-cli",
