@@ -7,6 +7,7 @@
 into the request (RFC 6901 pointers below /body, /query, /path or /header).
 """
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -110,17 +111,31 @@ def _from_validation(error: RequestValidationError) -> Problem:
 
 
 _HTTP_CODES = {
-    400: ("bad_request", "The request could not be read."),
     404: ("not_found", "Nothing is served under this path."),
     405: ("method_not_allowed", "This path does not take this method; see the Allow header."),
 }
 
 
-def _from_http(error: HTTPException) -> Problem:
+def _from_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 413:
         return body_too_large()
+    if error.status_code == 400:  # FastAPI's word for a body that is not even text
+        place = Location(pointer="/body", detail="must be JSON in UTF-8")
+        return Problem(422, "invalid_request", "The body could not be read.", errors=[place])
     code, detail = _HTTP_CODES.get(error.status_code, ("http_error", str(error.detail)))
-    return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed(request)
+    return Problem(error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path (RFC 9110, section 10.2.1), as the OpenAPI document has them; Starlette names one route's."""
+    methods: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", template), request.url.path):
+            methods |= {name.upper() for name in operations}
+    return ", ".join(sorted(methods))
 
 
 def body_too_large() -> Problem:
@@ -149,7 +164,7 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return answer(request, _from_http(error))
+        return answer(request, _from_http(request, error))
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
