@@ -18,7 +18,9 @@ def lock_first() -> None:
 
 
 def main() -> None:
-    """Run the agent; it does not return. Whatever ends it resets the board, with the strike locked."""
+    """Run the agent; it does not return. Whatever ends it leaves a door whose exit button works, and resets the board
+    with the strike locked.
+    """
     lock_first()
     import gc
 
@@ -31,24 +33,24 @@ def main() -> None:
         print("latchwork: not provisioned")
         return
     import sys
-    import time
 
     import machine
 
     from device.agent import run_agent
+    from device.bare_door import serve_exit
 
     try:
         run_agent()
     except Exception as e:
         sys.print_exception(e)
-        time.sleep(RESTART_S)
+        serve_exit(RESTART_S)
     finally:
         lock_first()
     machine.reset()
 
 
 GC_EVERY = 8192
-RESTART_S = 5  # a board that cannot start must not wear its flash by counting boots
+RESTART_S = 30  # a board that cannot start must not wear its flash by counting boots
 
 if __name__ == "__main__":
     main()

@@ -30,7 +30,7 @@ _REPORTS = (
 
 
 class Parts:
-    """The door comes first: it works with a flash or an identity that does not."""
+    """The door comes first: what follows may fail on a flash or an identity that does not work."""
 
     def __init__(self, base: str = BASE) -> None:
         self.counters = Counters()

@@ -1,11 +1,13 @@
 """What a board does when its own firmware fails: tasks that raise or hang, heaps that fill, peers that stall."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from hil.board.core import Cause
 from hil.board.description import builtin
+from hil.board.signals import WaitTimeout
 from protocol import journal
 from tests.device.rig import DEADLINE, Rig
 
@@ -87,6 +89,8 @@ async def test_a_task_that_raises_is_counted_locked_and_started_again(blank: Rig
 async def pressed_until_open(blank: Rig) -> None:
     while not blank.door.unlocked:
         await blank.door.tap_rex(0.1)
+        with contextlib.suppress(WaitTimeout):
+            await blank.door.strike.wait(1, 0.3)
 
 
 async def test_a_healthy_board_is_never_reset_by_its_watchdog(blank: Rig) -> None:
@@ -109,6 +113,22 @@ async def test_a_board_whose_certificate_is_damaged_is_still_a_door(lonely: Rig,
     await lonely.board.console.wait_for("Error", WAIT)
     assert (await lonely.phone().unlock(lonely.site.key_for_phone())).granted
     await lonely.door.strike.wait(1, WAIT)
+
+
+@pytest.mark.parametrize("leaf", ["identity.json", "roots"])
+async def test_whoever_is_inside_gets_out_of_a_board_that_has_forgotten_who_it_is(
+    lonely: Rig, leaf: str
+) -> None:
+    lonely.board.console.write(b"\x03")
+    await lonely.execute(f"with open('/lw/{leaf}', 'wb') as f:\n    f.write(b'junk')")
+    lonely.board.console.clear()
+    await lonely.reset()
+    await lonely.board.console.wait_for("Error", WAIT)
+    assert not lonely.door.unlocked
+    await pressed_until_open(lonely)
+    await lonely.door.pass_through()
+    await lonely.door.strike.wait(0, WAIT)
+    await pressed_until_open(lonely)
 
 
 async def test_a_broker_that_accepts_and_says_nothing_holds_up_no_unlock(blank: Rig) -> None:
