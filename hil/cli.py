@@ -17,10 +17,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="""The Latchwork bench: door controllers, their gateway and their cloud, on this machine.
 
+To begin with:
+
     latchwork demo                  the whole story in half a minute, with a report
     latchwork up                    a site with three doors to work with, until Ctrl-C
     latchwork micropython FILE      a program on a simulated board
-    """,
+
+Each command has a `--help` of its own.
+""",
 )
 
 
@@ -35,12 +39,33 @@ class Verbatim(TyperCommand):
         return []
 
 
-@app.command(cls=Verbatim)
-def micropython(context: typer.Context) -> None:
-    """Be the micropython executable of a simulated board: [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]."""
-    from hil.vm.executable import run
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the report; cleared first if it holds an older one.")
+    ] = Path("out/demo"),
+) -> None:
+    """Show the whole path on real parts: provisioning, a shared key, Bluetooth with everything else cut off, the
+    journal's way home, a cloud unlock, and four attacks.
 
-    run(context.args)
+    Starts a cloud, a gateway and three boards with a fresh site, ends by itself, and writes `report.html` (open it in
+    a browser), `report.json` and `door.vcd` (for GTKWave or PulseView). Exit code 1 if any step failed; the servers'
+    logs are in the folder's `site/`.
+    """
+    from rich.console import Console
+
+    from hil.demo.run import OutputError, run_demo
+
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    try:
+        report = asyncio.run(run_demo(out, console))
+    except OutputError as error:
+        typer.echo(f"latchwork: {error}", err=True)
+        raise typer.Exit(2) from None
+    console.print(f"Report: {out / 'report.html'}, waveforms: {out / 'door.vcd'}", highlight=False)
+    if not report.ok:
+        console.print(f"Logs of the servers: {out / 'site'}/*.log", highlight=False)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -97,30 +122,9 @@ def _addresses(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@app.command()
-def demo(
-    out: Annotated[
-        Path, typer.Option(help="Folder for the report; cleared first if it holds an older one.")
-    ] = Path("out/demo"),
-) -> None:
-    """Show the whole path on real parts: provisioning, a shared key, Bluetooth with everything else cut off, the
-    journal's way home, a cloud unlock, and four attacks.
+@app.command(cls=Verbatim)
+def micropython(context: typer.Context) -> None:
+    """Be the micropython executable of a simulated board: [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]."""
+    from hil.vm.executable import run
 
-    Starts a cloud, a gateway and three boards with a fresh site, ends by itself, and writes `report.html` (open it in
-    a browser), `report.json` and `door.vcd` (for GTKWave or PulseView). Exit code 1 if any step failed; the servers'
-    logs are in the folder's `site/`.
-    """
-    from rich.console import Console
-
-    from hil.demo.run import OutputError, run_demo
-
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    try:
-        report = asyncio.run(run_demo(out, console))
-    except OutputError as error:
-        typer.echo(f"latchwork: {error}", err=True)
-        raise typer.Exit(2) from None
-    console.print(f"Report: {out / 'report.html'}, waveforms: {out / 'door.vcd'}", highlight=False)
-    if not report.ok:
-        console.print(f"Logs of the servers: {out / 'site'}/*.log", highlight=False)
-        raise typer.Exit(1)
+    run(context.args)
