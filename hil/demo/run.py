@@ -21,7 +21,8 @@ from protocol.host.logs import log_json
 
 TITLE = "One door opens, end to end"
 DEADLINE_S = 180.0  # of the whole run: a step that hangs is a failure, not a pause
-MARKER = "report.json"  # a folder with anything else in it is not ours to clear
+WRITTEN = {"report.html", "report.json", "door.vcd", "site"}
+BENCH_LOG = Path("site", "bench.log")
 LIFELINES = ["Anna's phone", "Ben's phone", *DOORS, IMPOSTOR, GATEWAY, CLOUD, OPERATOR]
 _PACKAGES = (
     "latchwork",
@@ -42,7 +43,7 @@ class OutputError(Exception):
 async def run_demo(out: Path, console: Console) -> Report:
     """Play all acts into the folder `out`, which is cleared first; the report is written whatever happens."""
     _clear(out)
-    with (out / "site" / "bench.log").open("w") as bench_log:
+    with (out / BENCH_LOG).open("w") as bench_log:
         log_json(bench_log)
         return await _report(out, console)
 
@@ -94,17 +95,17 @@ async def _play(
 
 
 def _clear(out: Path) -> None:
-    """Make the folder empty, if it is new or one of ours."""
+    """Make the folder empty, if it is new or holds what an earlier run wrote and nothing else."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is not a folder")
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARKER).exists():
-            raise OutputError(
-                f"{out} holds files that are not a demonstration's: choose another folder with --out"
-            )
-        shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).touch()
+    found = {path.name for path in out.iterdir()}
+    if found and (not found <= WRITTEN or not (out / BENCH_LOG).exists()):
+        raise OutputError(
+            f"{out} holds files that are not a demonstration's: choose another folder with --out"
+        )
+    for name in found:
+        shutil.rmtree(out / name) if name == "site" else (out / name).unlink()
     (out / "site").mkdir(mode=0o700)
 
 

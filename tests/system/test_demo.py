@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from hil.demo import run as demo_run
 from hil.report import Report
 from hil.trace import read_vcd
 from tests.system.processes import children
@@ -65,6 +68,9 @@ def test_the_demonstration_passes_and_leaves_its_report(tmp_path: Path) -> None:
     assert "<svg" in page
     kinds = {message["kind"] for message in report["messages"]}
     assert kinds == {"ble", "mqtt", "http", "ws", "console", "pin", "fault"}
+    (tmp_path / "shown" / "report.html").write_text("old")
+    demo_run._clear(tmp_path / "shown")  # what it wrote itself makes room for the next run
+    assert [path.name for path in (tmp_path / "shown").iterdir()] == ["site"]
 
 
 def test_a_step_that_fails_makes_the_exit_code_1_and_the_report_tell(tmp_path: Path) -> None:
@@ -88,14 +94,16 @@ def test_a_step_that_fails_makes_the_exit_code_1_and_the_report_tell(tmp_path: P
     assert children(demo.pid) == []
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
+@pytest.mark.parametrize("names", [["thesis.txt"], ["report.json"], ["report.json", "site", "thesis.txt"]])
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("years of work")
     done = subprocess.run(
         [LATCHWORK, "demo", "--out", str(tmp_path)], capture_output=True, text=True, timeout=DEADLINE_S
     )
     assert done.returncode == 2
     assert "choose another folder" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def command_of(pid: int) -> bytes:
