@@ -123,6 +123,7 @@ async def test_a_broker_that_cannot_start_is_started_again_until_it_can(
         else:
             own_cloud.kill_broker()
             taken = await port_of_the_dead(own_cloud.ready["mqtt_port"])
+        await until(api, "/health", lambda body: not body["broker"], 503)
         while b"broker_not_started" not in log.read_bytes():
             assert (await api.get("/health")).json()["broker"] is False
         if obstacle == "folder":
