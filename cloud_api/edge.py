@@ -8,12 +8,11 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cloud_api.body_limit import LimitedBody
 from cloud_api.metrics import Metrics
 from cloud_api.problems import body_too_large, internal_error
-from cloud_api.settings import MAX_BODY
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +41,12 @@ class Edge:
         started = time.perf_counter()
         status = 500
         started_answer = False
+        body = LimitedBody(Headers(scope=scope), receive)
 
         async def send_named(message: Message) -> None:
             nonlocal status, started_answer
             if message["type"] == "http.response.start":
+                await body.discard()
                 started_answer = True
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -53,12 +54,11 @@ class Edge:
                 headers["Cache-Control"] = "no-store"
             await send(message)
 
-        declared = Headers(scope=scope).get("content-length", "0")
         try:
-            if not declared.isdigit() or int(declared) > MAX_BODY:
+            if body.declared_too_large:
                 await body_too_large().response(request_id)(scope, receive, send_named)
             else:
-                await self._app(scope, _limited(receive), send_named)
+                await self._app(scope, body, send_named)
         except Exception:
             log.exception("request_failed", path=scope["path"], request_id=request_id)
             if started_answer:
@@ -69,20 +69,3 @@ class Edge:
             template = getattr(route, "path", "unmatched")
             elapsed = time.perf_counter() - started
             self._metrics.requests.labels(scope["method"], template, str(status)).observe(elapsed)
-
-
-def _limited(receive: Receive) -> Receive:
-    """Count the body as it comes: a chunked one declares no length."""
-    size = 0
-
-    async def counted() -> Message:
-        nonlocal size
-        message = await receive()
-        if message["type"] == "http.request":
-            size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                # FastAPI lets an HTTPException out of its body parser, and turns all else into 400.
-                raise HTTPException(413)
-        return message
-
-    return counted

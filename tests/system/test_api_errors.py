@@ -60,6 +60,27 @@ async def test_every_refusal_is_a_problem_of_one_shape(tmp_path: Path) -> None:
                 assert ("allow" in answer.headers) == (status == 405), called
 
 
+@pytest.mark.parametrize("weight", [70_000, 3_000_000])
+@pytest.mark.parametrize("where", ["/v1/doors", "/v1/windows"])
+async def test_the_sender_of_a_large_body_hears_why_and_keeps_the_connection(
+    tmp_path: Path, weight: int, where: str
+) -> None:
+    """A server that answers early and closes turns the 413 into a broken pipe."""
+    async with Installation(tmp_path) as site:
+        await site.start_cloud()
+        facts = site.cloud_facts
+        context = client_context(facts["ca"], pins=facts["pins"])
+        headers = {"Authorization": f"Bearer {facts['token']}"}
+        limits = httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(
+            base_url=site.api.url, verify=context, trust_env=False, limits=limits, headers=headers
+        ) as client:
+            for _ in range(20):
+                refused = await client.post(where, content=b" " * weight)
+                assert refused.status_code == 413, refused.text
+                assert (await client.get("/v1/doors")).status_code == 200
+
+
 async def test_a_cloud_with_another_key_is_not_spoken_to(tmp_path: Path) -> None:
     """The token goes to the pinned key and to nobody else, whatever the CA says."""
     async with Installation(tmp_path) as site:
