@@ -158,9 +158,7 @@ class Door:
     def _act(self, actions: int) -> None:
         if actions & table.ENERGISE:
             self._operate_over = False
-            # The timer first: if it cannot be had, the strike stays locked.
-            self._operate.init(mode=Timer.ONE_SHOT, period=self.open_ms, callback=self._on_operate_over)
-            self._relay.on()
+            self._pulse()
         if actions & table.DE_ENERGISE:
             self._relay.off()
             self._operate.deinit()
@@ -169,6 +167,17 @@ class Door:
         if actions & table.START_HELD:
             self._held.init(mode=Timer.ONE_SHOT, period=self.held_ms, callback=self._on_held_over)
         self._indicate()
+
+    def _pulse(self) -> None:
+        """The operate time counts from the contact on; without a timer to end it there is no pulse."""
+        timed = False
+        self._relay.on()
+        try:
+            self._operate.init(mode=Timer.ONE_SHOT, period=self.open_ms, callback=self._on_operate_over)
+            timed = True
+        finally:
+            if not timed:
+                self._relay.off()
 
     def _indicate(self) -> None:
         if self._led is not None:

@@ -1,4 +1,5 @@
-"""machine.Timer: its callbacks run where the board's interrupts do. Resolution 1 ms."""
+"""machine.Timer: its callbacks run where the board's interrupts do. Up to 1 ms late, as its clock counts whole
+milliseconds, and never early."""
 
 import _board
 import utime
@@ -33,7 +34,7 @@ class Timer:
         self.period = max(1, period)
         self.repeat = mode == Timer.PERIODIC
         self.callback = callback
-        self.due = utime.ticks_add(utime.ticks_ms(), self.period)
+        self.due = utime.ticks_add(utime.ticks_ms(), self.period + 1)  # part of this millisecond is over
         _board.alarms.append(self)
 
     def deinit(self):
