@@ -52,16 +52,13 @@ async def test_a_timer_set_late_in_a_millisecond_does_not_ring_early(tmp_path: P
     import time
     from machine import Timer
     shortest = 9999
-    rung = False
-    def ring(timer):
-        global rung
-        rung = True
+    rung = []
     for _ in range(30):
         while time.ticks_us() % 1000 < 800:
             pass
-        rung = False
+        rung.clear()
         start = time.ticks_us()
-        Timer(0).init(mode=Timer.ONE_SHOT, period=3, callback=ring)
+        Timer(0).init(mode=Timer.ONE_SHOT, period=3, callback=rung.append)
         while not rung:
             time.sleep_ms(1)
         shortest = min(shortest, time.ticks_diff(time.ticks_us(), start))
