@@ -1,8 +1,8 @@
 """The access decision: one table of reasons to refuse, asked from top to bottom. What passes them all is granted."""
 
 from protocol.clock import inside
-from protocol.credential import NEVER, ONE_TIME, REMOTE_ONLY
-from protocol.journal import METHOD_BLE, METHOD_REMOTE, METHOD_REX
+from protocol.credential import LOCKDOWN_OVERRIDE, NEVER, ONE_TIME, REMOTE_ONLY
+from protocol.journal import METHOD_BLE, METHOD_KEY_SWITCH, METHOD_REMOTE, METHOD_REX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ STATUS_UNSUPPORTED = 7
 STATUS_CLOCK = 8
 STATUS_WINDOW = 9
 STATUS_SCHEDULE = 10
+STATUS_MODE = 11
 STATUS_NAMES = {
     STATUS_GRANTED: "granted",
     STATUS_METHOD: "method_unknown",
@@ -35,11 +36,14 @@ STATUS_NAMES = {
     STATUS_CLOCK: "clock_uncertain",
     STATUS_WINDOW: "outside_window",
     STATUS_SCHEDULE: "outside_schedule",
+    STATUS_MODE: "door_mode",
 }
 
 
 class Facts:
-    """Everything that a decision depends on. `grant` is None for what needs no credential of its own."""
+    """Everything that a decision depends on. `grant` is None for what needs no credential of its own; `lockdown` is
+    0, 1 (LOCKDOWN_OVERRIDE still opens) or 2 (nothing does).
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Facts:
         revoked: bool = False,
         min_generation: int = 0,
         schedule: "Optional[WeeklySchedule]" = None,
+        lockdown: int = 0,
     ) -> None:
         self.method = method
         self.grant = grant
@@ -64,6 +69,7 @@ class Facts:
         self.revoked = revoked
         self.min_generation = min_generation
         self.schedule = schedule
+        self.lockdown = lockdown
 
 
 def _uncertain(f: Facts, g: "Grant") -> bool:
@@ -93,13 +99,16 @@ _REFUSALS = (
     (STATUS_CLOCK, _uncertain),
     (STATUS_WINDOW, _outside),
     (STATUS_SCHEDULE, _off_schedule),
+    (STATUS_MODE, lambda f, g: f.lockdown > (1 if g.token.flags & LOCKDOWN_OVERRIDE else 0)),
 )
 
 
 def decide(facts: Facts) -> int:
     """STATUS_GRANTED, or the first reason that refuses."""
-    if facts.method in (METHOD_REX, METHOD_REMOTE):
+    if facts.method in (METHOD_REX, METHOD_KEY_SWITCH):  # people get out, and a key in the cylinder turns
         return STATUS_GRANTED
+    if facts.method == METHOD_REMOTE:
+        return STATUS_MODE if facts.lockdown else STATUS_GRANTED
     grant = facts.grant
     if facts.method != METHOD_BLE or grant is None:
         return STATUS_METHOD

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 WINDOW = 32
 MAX_SEQ = 0xFFFFFFFF
-OPERATIONS = ("unlock",)
+OPERATIONS = ("unlock", "lock", "mode")
+# What `args.mode` of the operation `mode` may be; the journal has the position.
+MODES = ("normal", "unlocked", "lockdown", "lockdown_all", "evacuation")
 MAX_LIFE_S = 60  # an expiry further away is refused: nobody waits at a door for longer
 
 
@@ -74,6 +76,8 @@ class CommandGate:
         args = payload.get("args")
         if op not in OPERATIONS or not isinstance(args, dict):
             raise Malformed("command_op")
+        if op == "mode" and args.get("mode") not in MODES:
+            raise Malformed("command_mode")
         boot, seq, exp = _natural(payload, "boot"), _natural(payload, "seq"), _natural(payload, "exp")
         if payload.get("dev") != self._dev:
             raise WrongDevice()

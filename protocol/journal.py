@@ -37,6 +37,13 @@ EVENT_CONFIG_REFUSED = 10
 EVENT_TIME_SET = 11
 EVENT_JOURNAL_GAP = 12
 EVENT_TASK_RESTARTED = 13
+EVENT_DOOR_JAMMED = 14
+EVENT_TAMPER = 15
+EVENT_DURESS = 16
+EVENT_WRONG_CODES = 17
+EVENT_ALARM_ENDED = 18
+EVENT_MODE_CHANGED = 19
+EVENT_FIRE = 20
 EVENT_NAMES = {
     EVENT_BOOT: "boot",
     EVENT_ACCESS_GRANTED: "access_granted",
@@ -51,17 +58,26 @@ EVENT_NAMES = {
     EVENT_TIME_SET: "time_set",
     EVENT_JOURNAL_GAP: "journal_gap",
     EVENT_TASK_RESTARTED: "task_restarted",
+    EVENT_DOOR_JAMMED: "door_jammed",
+    EVENT_TAMPER: "tamper",
+    EVENT_DURESS: "duress",
+    EVENT_WRONG_CODES: "wrong_code_limit",
+    EVENT_ALARM_ENDED: "alarm_ended",
+    EVENT_MODE_CHANGED: "mode_changed",
+    EVENT_FIRE: "fire_release",
 }
 
 METHOD_NONE = 0
 METHOD_BLE = 1
 METHOD_REMOTE = 2
 METHOD_REX = 3
+METHOD_KEY_SWITCH = 4
 METHOD_NAMES = {
     METHOD_NONE: "none",
     METHOD_BLE: "bluetooth",
     METHOD_REMOTE: "remote",
     METHOD_REX: "exit_button",
+    METHOD_KEY_SWITCH: "key_switch",
 }
 
 

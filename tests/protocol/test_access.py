@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import access as a
-from protocol import journal
+from protocol import credential, journal
 from protocol.clock import Interval
 from protocol.credential import CAVEAT_ACTIONS, ONE_TIME, REMOTE_ONLY, Grant, Token, caveat
 from protocol.handshake import ACTION_UNLOCK
@@ -29,6 +29,7 @@ REASONS = {
     a.STATUS_CLOCK: {"max_uncertainty": 1},
     a.STATUS_WINDOW: {"not_after": NOW},
     a.STATUS_SCHEDULE: {"schedule": NEVER_OPEN},
+    a.STATUS_MODE: {"lockdown": 1},
 }
 
 
@@ -85,20 +86,37 @@ def test_the_reasons_are_asked_in_the_order_of_their_numbers():
     assert len(set(a.STATUS_NAMES.values())) == len(a.STATUS_NAMES)
 
 
-@given(
-    st.sets(st.sampled_from(sorted(REASONS))), st.sampled_from((journal.METHOD_REX, journal.METHOD_REMOTE))
-)
-def test_exit_button_and_command_need_no_credential(reasons, method):
-    assert a.decide(_facts(method=method, **_merged(reasons))) == a.STATUS_GRANTED
+WITHOUT = (journal.METHOD_REX, journal.METHOD_REMOTE, journal.METHOD_KEY_SWITCH)
+
+
+@given(st.sets(st.sampled_from(sorted(REASONS))), st.sampled_from(WITHOUT))
+def test_exit_button_key_switch_and_command_need_no_credential(reasons, method):
+    closed = method == journal.METHOD_REMOTE and a.STATUS_MODE in reasons
+    expected = a.STATUS_MODE if closed else a.STATUS_GRANTED
+    assert a.decide(_facts(method=method, **_merged(reasons))) == expected
     assert a.decide(a.Facts(method)) == a.STATUS_GRANTED
 
 
-@given(st.integers(-1, 300).filter(lambda m: m not in (journal.METHOD_REX, journal.METHOD_REMOTE)))
+@pytest.mark.parametrize("method", [journal.METHOD_REX, journal.METHOD_KEY_SWITCH])
+@pytest.mark.parametrize("lockdown", [1, 2])
+def test_a_lockdown_keeps_nobody_in(method, lockdown):
+    assert a.decide(a.Facts(method, lockdown=lockdown)) == a.STATUS_GRANTED
+
+
+@given(st.integers(0, credential.KNOWN_FLAGS & ~REMOTE_ONLY & ~ONE_TIME), st.integers(0, 2))
+def test_only_a_flagged_key_opens_in_a_lockdown_and_none_in_one_for_all(flags, lockdown):
+    flags &= ~REMOTE_ONLY & ~ONE_TIME
+    opens = lockdown == 0 or (lockdown == 1 and bool(flags & credential.LOCKDOWN_OVERRIDE))
+    expected = a.STATUS_GRANTED if opens else a.STATUS_MODE
+    assert a.decide(_facts(flags=flags, lockdown=lockdown)) == expected
+
+
+@given(st.integers(-1, 300).filter(lambda m: m not in WITHOUT))
 def test_nothing_else_opens_without_a_credential(method):
     assert a.decide(a.Facts(method)) == a.STATUS_METHOD
 
 
-@pytest.mark.parametrize("method", [journal.METHOD_NONE, 4, 255])
+@pytest.mark.parametrize("method", [journal.METHOD_NONE, 99, 255])
 def test_an_unknown_method_does_not_open_with_one(method):
     assert a.decide(_facts(method=method)) == a.STATUS_METHOD
 

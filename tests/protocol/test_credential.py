@@ -50,7 +50,7 @@ def test_tokens_of_anything_are_these_bytes_or_malformed(raw):
         {"not_after": 1 << 32},
         {"not_before": -1},
         {"generation": 1 << 32},
-        {"flags": 16},
+        {"flags": 32},
         {"schedule_id": 1 << 16},
         {"credential_id": b"short"},
     ],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from protocol.clock import Interval
 from protocol.command import (
     MAX_LIFE_S,
+    MODES,
     WINDOW,
     Command,
     CommandGate,
@@ -156,6 +157,9 @@ def test_bytes_that_are_no_utf_8_are_malformed(raw):
         ({"seq": 1 << 32}, NOW, Malformed),
         ({"exp": -1}, NOW, Malformed),
         ({"op": ["unlock"]}, NOW, Malformed),
+        ({"op": "mode"}, NOW, Malformed),
+        ({"op": "mode", "args": {"mode": "open"}}, NOW, Malformed),
+        ({"op": "mode", "args": {"mode": []}}, NOW, Malformed),
     ],
 )
 def test_a_wrong_command_is_refused_and_changes_nothing(changes, clock, error):
@@ -195,7 +199,8 @@ def test_commands_of_anything_are_admitted_or_raise(changes, missing):
         assert error.reason
         return
     assert isinstance(command, Command)
-    assert (payload["dev"], payload["boot"], payload["op"]) == (DEV, 5, "unlock")
+    assert (payload["dev"], payload["boot"]) == (DEV, 5)
+    assert payload["op"] in ("unlock", "lock") or payload["args"]["mode"] in MODES
 
 
 @given(st.dictionaries(st.sampled_from(("id", "dev", "seq", "ok", "status", "t", "jseq")), JSON, max_size=7))

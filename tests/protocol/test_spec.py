@@ -107,9 +107,9 @@ def test_every_caveat_action_method_flag_and_label_is_named_with_its_number():
     for name in journal.METHOD_NAMES.values():
         assert f"`{name}`" in SPEC
     flags = {row[0].strip("`"): row[1] for row in ROWS}
-    for name in ("REMOTE_ONLY", "ONE_TIME", "DURESS", "LOCKDOWN_OVERRIDE"):
+    for name in ("REMOTE_ONLY", "ONE_TIME", "DURESS", "LOCKDOWN_OVERRIDE", "EXTENDED_TIME"):
         assert flags[name] == str(getattr(credential, name))
-    assert sum(1 << n for n in range(4)) == credential.KNOWN_FLAGS
+    assert sum(1 << n for n in range(5)) == credential.KNOWN_FLAGS
     for name, label in vars(envelope).items():
         if name.startswith("LABEL_"):
             assert any(row[0] == f"`{label.decode()}`" for row in ROWS), name

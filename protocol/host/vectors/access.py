@@ -3,11 +3,11 @@
 from typing import Any
 
 from protocol import access as a
-from protocol.credential import NEVER, ONE_TIME, REMOTE_ONLY, Token
+from protocol.credential import LOCKDOWN_OVERRIDE, NEVER, ONE_TIME, REMOTE_ONLY, Token
 from protocol.handshake import ACTION_LOCK, ACTION_STATUS, ACTION_UNLOCK
 from protocol.host.vectors.case import CREDENTIAL, DOOR, NOW, TOKEN_BYTES, Vector, bad, good
 from protocol.host.vectors.credential import FROM, HERE_ONLY, UNLOCK_ONLY
-from protocol.journal import METHOD_BLE, METHOD_NONE, METHOD_REMOTE, METHOD_REX
+from protocol.journal import METHOD_BLE, METHOD_KEY_SWITCH, METHOD_NONE, METHOD_REMOTE, METHOD_REX
 
 _MONDAY = NOW // 86_400 * 86_400 - 4 * 86_400  # NOW is a Friday
 _HOUR = 3600
@@ -62,6 +62,7 @@ _FACTS: dict[str, Any] = {
     "revoked": False,
     "min_generation": 2,
     "schedule": None,
+    "lockdown": 0,
 }
 
 
@@ -74,6 +75,7 @@ def access() -> list[Vector]:
         return good(name, "decide", {**_FACTS, **changes}, status)
 
     scheduled = _flagged(schedule_id=1)
+    flagged = _flagged(LOCKDOWN_OVERRIDE)
     return [
         decided("granted", a.STATUS_GRANTED),
         decided("granted_without_limits_or_clock", a.STATUS_GRANTED, token=_flagged(), clock=None),
@@ -104,5 +106,11 @@ def access() -> list[Vector]:
         decided("outside_its_schedule", a.STATUS_SCHEDULE, token=scheduled, schedule=_NIGHT),
         decided("schedule_that_the_door_lacks", a.STATUS_SCHEDULE, token=scheduled),
         decided("status_asked_by_a_revoked_key", a.STATUS_REVOKED, revoked=True, action=ACTION_STATUS),
+        decided("key_switch", a.STATUS_GRANTED, method=METHOD_KEY_SWITCH, token=None, lockdown=2),
+        decided("exit_button_in_lockdown", a.STATUS_GRANTED, method=METHOD_REX, token=None, lockdown=2),
+        decided("command_in_lockdown", a.STATUS_MODE, method=METHOD_REMOTE, token=None, lockdown=1),
+        decided("lockdown", a.STATUS_MODE, lockdown=1),
+        decided("lockdown_and_a_flagged_key", a.STATUS_GRANTED, token=flagged, lockdown=1),
+        decided("lockdown_of_all", a.STATUS_MODE, token=flagged, lockdown=2),
         decided("first_of_many_reasons", a.STATUS_EPOCH, epoch=2, revoked=True, min_generation=3, clock=None),
     ]

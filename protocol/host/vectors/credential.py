@@ -63,7 +63,7 @@ def _tokens() -> list[Vector]:
         bad(
             "token_with_an_unknown_flag",
             "token",
-            {"wire": TOKEN_BYTES[:22] + b"\0\x10" + TOKEN_BYTES[24:]},
+            {"wire": TOKEN_BYTES[:22] + b"\0\x20" + TOKEN_BYTES[24:]},
             "token_flags",
         ),
     ]

@@ -73,6 +73,10 @@ def _commands() -> list[Vector]:
         sealed = e.seal(_COMMAND_KEY, e.LABEL_COMMAND, {**_COMMAND, **payload})
         return bad(name, "command", {**given, "text": sealed, **changes}, error)
 
+    def ordered(op: str, args: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        sealed = e.seal(_COMMAND_KEY, e.LABEL_COMMAND, {**_COMMAND, "op": op, "args": args})
+        return {**given, "text": sealed}, {**out, "op": op, "args": args}
+
     return [
         good("command", "command", {**given, "text": text}, out),
         good("command_in_its_last_second", "command", {**given, "text": text, "clock": [NOW + 9, 1]}, out),
@@ -88,6 +92,11 @@ def _commands() -> list[Vector]:
         refused("command_without_an_expiry", "command_exp", {"exp": None}),
         refused("command_of_an_unknown_operation", "command_op", {"op": "explode"}),
         refused("command_with_a_list_of_arguments", "command_op", {"args": []}),
+        good("command_lock", "command", *ordered("lock", {})),
+        *[good("command_mode_" + m, "command", *ordered("mode", {"mode": m})) for m in commands.MODES],
+        refused("command_of_no_mode", "command_mode", {"op": "mode"}),
+        refused("command_of_an_unknown_mode", "command_mode", {"op": "mode", "args": {"mode": "open"}}),
+        refused("command_of_a_mode_in_a_list", "command_mode", {"op": "mode", "args": {"mode": ["normal"]}}),
         refused("command_with_a_short_id", "bad_id", {"id": "act_1"}),
     ]
 

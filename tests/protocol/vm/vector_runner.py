@@ -393,7 +393,18 @@ def schedule(windows, tz, t, u):
 
 @op
 def decide(
-    method, token, caveats, action, door, epoch, clock, max_uncertainty, revoked, min_generation, schedule
+    method,
+    token,
+    caveats,
+    action,
+    door,
+    epoch,
+    clock,
+    max_uncertainty,
+    revoked,
+    min_generation,
+    schedule,
+    lockdown,
 ):
     return access.decide(
         access.Facts(
@@ -407,6 +418,7 @@ def decide(
             revoked=revoked,
             min_generation=min_generation,
             schedule=_schedule(schedule) if schedule is not None else None,
+            lockdown=lockdown,
         )
     )
 
