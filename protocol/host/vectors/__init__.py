@@ -6,7 +6,18 @@ every length, and with more behind it, without any failure but a protocol error.
 wire, for people.
 """
 
-from protocol.host.vectors import access, credential, gatt, handshake, journal, keys, mqtt, sealed, topics
+from protocol.host.vectors import (
+    access,
+    credential,
+    gatt,
+    handshake,
+    journal,
+    keys,
+    mqtt,
+    reader,
+    sealed,
+    topics,
+)
 from protocol.host.vectors.case import Vector
 
 TOPICS = {
@@ -27,6 +38,7 @@ TOPICS = {
     "access": access.access,
     "pins": keys.pins,
     "mqtt": mqtt.mqtt,
+    "reader": reader.reader,
 }
 
 

@@ -19,9 +19,11 @@ from protocol import (
     messages,
     mqtt,
     topics,
+    wiegand,
 )
 from protocol.errors import ProtocolError
 from protocol.fragment import Reassembler, split
+from protocol.keypad import PinEntry
 from protocol.schedule import WeeklySchedule
 from protocol.x509_spki import spki_of, spki_pin
 
@@ -473,6 +475,28 @@ def mqtt_decode(wire, max):
     room = bytearray(max)
     assert mqtt_in_pieces(wire, max, len(wire) or 1, room) == mqtt_in_pieces(wire, max, 3, room) == whole
     return whole
+
+
+@op
+def card(bits, wire, formats=wiegand.STANDARD):
+    return wiegand.Formats(formats).decode(bits, wire).hex()
+
+
+@op
+def formats(formats):
+    wiegand.Formats(formats)
+
+
+@op
+def key_burst(bits, wire):
+    return wiegand.key(bits, wire)
+
+
+@op
+def pin_entry(length, keys):
+    entry = PinEntry(length)
+    pins = [entry.key(name, at) for name, at in keys]
+    return [pin for pin in pins if pin is not None]
 
 
 def outcome(name, given):
