@@ -5,12 +5,13 @@ from sqlalchemy.orm import Session
 
 from cloud_api.chains import Delivery, Proven
 from cloud_api.clock import now_ms
-from cloud_api.db.models import Device, Event, Gateway, Key
+from cloud_api.db.models import Device, Event, Gateway, Key, User
 from cloud_api.events import add_cloud_event
 from cloud_api.fleet import Line
 from protocol.access import STATUS_NAMES
 from protocol.host.cloud_messages import AuditEvent
-from protocol.journal import EVENT_NAMES, METHOD_NAMES
+from protocol.ids import id_from_bytes
+from protocol.journal import EVENT_NAMES, METHOD_CARD, METHOD_NAMES, METHOD_PIN
 
 MAX_DATA = 4096  # a gateway's note, as text
 TIME_UNKNOWN = 0xFFFF  # uncertainty of a record whose device did not know the time
@@ -19,15 +20,18 @@ GATEWAY_PREFIX = "gateway_"
 
 
 def add_record(session: Session, line: Line, proven: Proven) -> Event:
-    """A journal record as an event; its key is looked up by the credential id that the door saw."""
+    """A journal record as an event; its subject is the credential id that the door saw, or the user of a card or PIN."""
     record = proven.record
-    key = _key(session, line, record.subject)
+    by_user = record.method in (METHOD_CARD, METHOD_PIN)
+    key = None if by_user else _key(session, line, record.subject)
+    user_id = _user_id(session, line, record.subject) if by_user else None
+    credential = None if by_user else _credential(record.subject)
     event = Event(
         organisation_id=line.organisation_id,
         site_id=line.site_id,
         door_id=line.door_id,
         device_id=line.device_id,
-        user_id=key.user_id if key else None,
+        user_id=key.user_id if key else user_id,
         key_id=key.id if key else None,
         source=line.device_id,
         seq=record.seq,
@@ -37,7 +41,7 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
         received_at=now_ms(),
         method=METHOD_NAMES.get(record.method, f"method_{record.method}") if record.method else None,
         status=STATUS_NAMES.get(record.status, f"status_{record.status}") if record.method else None,
-        data={"boot": record.boot, "value": record.value, "credential_id": _credential(record.subject)},
+        data={"boot": record.boot, "value": record.value, "credential_id": credential},
         record=proven.raw,
     )
     session.add(event)
@@ -46,6 +50,11 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
 
 def _credential(subject: bytes) -> str | None:
     return bytes(subject).hex() if any(subject) else None
+
+
+def _user_id(session: Session, line: Line, subject: bytes) -> str | None:
+    named = User.id == id_from_bytes("user", subject), User.organisation_id == line.organisation_id
+    return session.scalar(select(User.id).where(*named))
 
 
 def _key(session: Session, line: Line, subject: bytes) -> Key | None:

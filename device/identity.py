@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Any, Dict
 
 BASE = "/lw"
-ROOT_SIZE = 32
-ROOTS = 4  # credential, command, time, config; the journal's lives on in its chain state
+# Credential, command, time, config, table and lookup, 32 bytes each; OSDP, 16. The journal's lives on in its chain.
+ROOTS_SIZE = 208
 
 
 def is_provisioned(base: str = BASE) -> bool:
@@ -42,12 +42,15 @@ class Identity:
         self.broker: "Dict[str, Any]" = about["broker"]
         self.wifi: "Dict[str, Any]" = about["wifi"]
         roots = read_file(base + "/roots")
-        if len(roots) != ROOTS * ROOT_SIZE:
-            raise ValueError("roots")
+        if len(roots) != ROOTS_SIZE:
+            raise ValueError("roots size")  # of another firmware, or damaged: provision again
         self.credential_root = roots[:32]
         self.command_key = roots[32:64]
         self.time_key = roots[64:96]
-        self.config_key = roots[96:]
+        self.config_key = roots[96:128]
+        self.table_key = roots[128:160]
+        self.lookup_key = roots[160:192]
+        self.osdp_key = roots[192:]
         self.boot = 0
 
     def begin_boot(self, at_least: int = 0) -> int:

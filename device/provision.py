@@ -93,8 +93,19 @@ def _write(bundle: _Bundle, base: str) -> None:
         "wifi": bundle.wifi,
     }
     k_dev = bundle.k_dev
-    roots = (
-        keys.credential_root(k_dev) + keys.command_key(k_dev) + keys.time_key(k_dev) + keys.config_key(k_dev)
+    roots = b"".join(
+        [
+            derive(k_dev)
+            for derive in (
+                keys.credential_root,
+                keys.command_key,
+                keys.time_key,
+                keys.config_key,
+                keys.table_key,
+                keys.lookup_key,
+                keys.osdp_key,
+            )
+        ]
     )
     for name, content in (
         ("identity.json", json.dumps(about).encode()),

@@ -44,6 +44,9 @@ EVENT_WRONG_CODES = 17
 EVENT_ALARM_ENDED = 18
 EVENT_MODE_CHANGED = 19
 EVENT_FIRE = 20
+EVENT_TABLE_REFUSED = 21
+EVENT_USERS_APPLIED = 22
+EVENT_REVOCATIONS_APPLIED = 23
 EVENT_NAMES = {
     EVENT_BOOT: "boot",
     EVENT_ACCESS_GRANTED: "access_granted",
@@ -65,6 +68,9 @@ EVENT_NAMES = {
     EVENT_ALARM_ENDED: "alarm_ended",
     EVENT_MODE_CHANGED: "mode_changed",
     EVENT_FIRE: "fire_release",
+    EVENT_TABLE_REFUSED: "table_refused",
+    EVENT_USERS_APPLIED: "users_applied",
+    EVENT_REVOCATIONS_APPLIED: "revocations_applied",
 }
 
 METHOD_NONE = 0
@@ -72,12 +78,16 @@ METHOD_BLE = 1
 METHOD_REMOTE = 2
 METHOD_REX = 3
 METHOD_KEY_SWITCH = 4
+METHOD_CARD = 5
+METHOD_PIN = 6
 METHOD_NAMES = {
     METHOD_NONE: "none",
     METHOD_BLE: "bluetooth",
     METHOD_REMOTE: "remote",
     METHOD_REX: "exit_button",
     METHOD_KEY_SWITCH: "key_switch",
+    METHOD_CARD: "card",
+    METHOD_PIN: "pin",
 }
 
 

@@ -97,3 +97,18 @@ def config_key(k_dev: "Buffer") -> bytes:
 def journal_key(k_dev: "Buffer") -> bytes:
     """K_1 of the journal's forward-evolving chain."""
     return _root(k_dev, b"journal")
+
+
+def table_key(k_dev: "Buffer") -> bytes:
+    """K_table: seals the tables of users and revocations."""
+    return _root(k_dev, b"table")
+
+
+def lookup_key(k_dev: "Buffer") -> bytes:
+    """K_lookup: makes the keys by which PINs and cards are found in a table."""
+    return _root(k_dev, b"lookup")
+
+
+def osdp_key(k_dev: "Buffer") -> bytes:
+    """SCBK of the readers on the device's OSDP bus; 16 bytes."""
+    return _root(k_dev, b"osdp")[:16]

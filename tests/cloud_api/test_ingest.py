@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from protocol import journal
+from protocol.ids import id_bytes
 from tests.cloud_api.conftest import Site, open_device, open_site
-from tests.cloud_api.world import CloudProcess, Device, Gateway, made, new_key, until
+from tests.cloud_api.world import CloudProcess, Device, Gateway, made, new_door, new_key, new_site, until
 
 
 async def stored(api: httpx.AsyncClient, device: Device, **filters: Any) -> list[dict[str, Any]]:
@@ -117,6 +118,26 @@ async def test_the_key_of_an_access_is_named(site: Site) -> None:
     (event,) = await stored(site.api, site.device)
     assert (event["key_id"], event["user_id"]) == (key["id"], key["user_id"])
     assert (event["time"], event["uncertainty_s"]) == ("2027-01-15T08:00:00Z", 2)
+
+
+async def test_the_user_of_a_card_or_pin_is_named_and_nobody_of_another_organisation(
+    site: Site, stranger: httpx.AsyncClient
+) -> None:
+    elsewhere = await new_site(stranger)
+    strangers = await new_key(stranger, [(await new_door(stranger, elsewhere["id"]))["id"]])
+    key = await new_key(site.api, [site.door_id])
+    for method, user_id in (
+        (journal.METHOD_CARD, key["user_id"]),
+        (journal.METHOD_PIN, key["user_id"]),
+        (journal.METHOD_PIN, strangers["user_id"]),
+    ):
+        raw = site.device.record(journal.EVENT_ACCESS_GRANTED, method=method, subject=id_bytes(user_id))
+        await site.device.send_records([raw])
+    await site.device.acked(3)
+    events = await stored(site.api, site.device)
+    assert [e["method"] for e in events] == ["card", "pin", "pin"]
+    assert [e["user_id"] for e in events] == [key["user_id"], key["user_id"], None]
+    assert {e["key_id"] for e in events} == {e["data"]["credential_id"] for e in events} == {None}
 
 
 async def test_a_gateway_cannot_speak_for_a_device_of_another_site(

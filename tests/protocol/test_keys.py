@@ -44,7 +44,9 @@ def test_no_two_keys_of_the_tree_are_equal():
     root = keys.credential_root(K_DEV)
     tree = [root, *(keys.epoch_key(root, epoch) for epoch in range(256))]
     tree += [derive(K_DEV) for derive in (keys.command_key, keys.time_key, keys.config_key, keys.journal_key)]
-    assert len(set(tree)) == len(tree) == 261
+    tree += [derive(K_DEV) for derive in (keys.table_key, keys.lookup_key, keys.osdp_key)]
+    assert len(set(tree)) == len(tree) == 264
+    assert len({key[:16] for key in tree}) == len(tree)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))

@@ -77,6 +77,9 @@ def keys() -> list[Vector]:
         "time": k.time_key(K_DEV),
         "config": k.config_key(K_DEV),
         "journal": k.journal_key(K_DEV),
+        "table": k.table_key(K_DEV),
+        "lookup": k.lookup_key(K_DEV),
+        "osdp": k.osdp_key(K_DEV),
     }
     out.append(good("tree", "tree", {"k_dev": K_DEV}, tree))
     return out

@@ -69,6 +69,9 @@ def tree(k_dev):
         "time": keys.time_key(k_dev),
         "config": keys.config_key(k_dev),
         "journal": keys.journal_key(k_dev),
+        "table": keys.table_key(k_dev),
+        "lookup": keys.lookup_key(k_dev),
+        "osdp": keys.osdp_key(k_dev),
     }
     return {name: found[name].hex() for name in found}
 
