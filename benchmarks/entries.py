@@ -6,6 +6,7 @@ from benchmarks import (
     bytecode_size,
     cold_start,
     fleet,
+    journal,
     unlock_attempt,
     unlock_bluetooth,
     unlock_relay,
@@ -20,6 +21,7 @@ ENTRIES = {
         unlock_bluetooth.ENTRY,
         agent_heap.ENTRY,
         bytecode_size.ENTRY,
+        journal.ENTRY,
         fleet.ENTRY,
         cold_start.ENTRY,
     )

@@ -2,10 +2,11 @@
 current key.
 
     <directory>/<first seq, 8 hex>  up to SEGMENT_RECORDS records of RECORD_SIZE bytes, in sequence
-    <directory>/state               magic | seq 4 | acked 4 | digest 32 | key 32 | CRC-32, replaced by rename
+    <directory>/state               magic | seq 4 | acked 4 | digest 32 | key 32 | CRC-32
 
 Invariants, which hold after a power cut at any write:
-- A record is committed when its bytes are synced; only then is the state replaced. At boot the records after
+- A record is committed when its bytes are synced; only then is the state replaced. LittleFS replaces a file at
+  its close, or not at all; one of this size lies in its directory's own log, so that costs no block. At boot the records after
   the state's sequence are verified with its key and taken in, so the state may lag by one commit and never
   leads.
 - The key on flash is the key of the next record. Keys of older records are in no file (a flash chip may hold
@@ -25,8 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Tuple
 
-SEGMENT_RECORDS = 256
-MAX_SEGMENTS = 16  # 4096 records, 188 KiB of flash
+SEGMENT_RECORDS = 512  # fewer, longer files: each is looked up in the directory at every commit
+MAX_SEGMENTS = 11  # never fewer than 5,120 records once it is full; 264 KiB of flash
 MAX_PENDING = 64  # records in RAM while the flash refuses writes
 _ENOSPC = 28  # MicroPython's errno module does not name it
 _MAGIC = b"LWJ1"
@@ -134,7 +135,8 @@ class JournalStore:
         if self._file is None or first - self._segments[-1] >= SEGMENT_RECORDS:
             self._begin_segment(first)
         group = self._pending[: self._segments[-1] + SEGMENT_RECORDS - first]
-        self._file.write(b"".join(group))
+        for raw in group:  # joined, they would want 3 KB in one piece from a heap that is in use
+            self._file.write(raw)
         self._file.flush()
         self.committed += len(group)
         del self._pending[: len(group)]
@@ -238,9 +240,8 @@ def create(directory: str, journal_key: bytes) -> None:
 
 def _write_state(directory: str, chain: "journal.ChainState", acked: int) -> None:
     body = struct.pack(_STATE, _MAGIC, chain.seq, acked, chain.digest, chain.key)
-    with open(directory + "/state.new", "wb") as f:
+    with open(directory + "/state", "wb") as f:
         f.write(body + struct.pack(">I", binascii.crc32(body) & 0xFFFFFFFF))
-    os.rename(directory + "/state.new", directory + "/state")
 
 
 def _read_state(path: str) -> "Optional[bytes]":

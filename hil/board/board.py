@@ -13,7 +13,7 @@ from hil.board import flash
 from hil.board.console import Console
 from hil.board.core import BREAK, FLASH_CUT, Cause, Core
 from hil.board.description import Description
-from hil.board.flash import Cut
+from hil.board.flash import Cut, Wear
 from hil.board.nvs import Nvs
 from hil.board.parts import Door
 from hil.board.pins import Pins
@@ -98,6 +98,10 @@ class Board:
     @property
     def flash_path(self) -> Path:
         return self.workdir / "flash.img"
+
+    def wear(self) -> list[Wear]:
+        """Program and erase operations of each block of the flash so far."""
+        return flash.wear(self.flash_path)
 
     @property
     def ble_address(self) -> bytes:

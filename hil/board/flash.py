@@ -1,10 +1,13 @@
-"""The file behind the board's flash, and when its power is cut."""
+"""The file behind the board's flash, its wear, and when its power is cut."""
 
+import struct
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+BLOCK = 4096
 MAX_CUT = 0xFFFF
+_COUNTS = struct.Struct("<II")
 
 
 class Where(IntEnum):
@@ -27,8 +30,30 @@ class Cut(NamedTuple):
         return self
 
 
+class Wear(NamedTuple):
+    """What a block has been through since the flash was made; an operation that a power cut kept from happening counts."""
+
+    programs: int
+    erases: int
+
+
 def create(path: Path, kib: int) -> None:
     """Make an empty flash of ``kib``; a sparse file, so a board that writes little costs little."""
     if not path.exists():
-        with path.open("wb") as f:
-            f.truncate(kib * 1024)
+        _empty(path, kib * 1024)
+    if not _wear_path(path).exists():
+        _empty(_wear_path(path), path.stat().st_size // BLOCK * _COUNTS.size)
+
+
+def wear(path: Path) -> list[Wear]:
+    """Of each block."""
+    return [Wear(*counts) for counts in _COUNTS.iter_unpack(_wear_path(path).read_bytes())]
+
+
+def _wear_path(path: Path) -> Path:
+    return path.with_name(path.name + ".wear")
+
+
+def _empty(path: Path, size: int) -> None:
+    with path.open("wb") as f:
+        f.truncate(size)

@@ -1,6 +1,7 @@
 """The journal on flash: cut at every write on LittleFS; ring, chain and keys on a host directory."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -209,3 +210,11 @@ def test_a_new_journal_forgets_the_old_one(directory):
     journal_store.create(directory, bytes(32))
     store = JournalStore(directory, 1)
     assert (store.sequence, store.acked, store.read(0, 32)) == (0, 0, (0, []))
+
+
+def test_a_full_ring_holds_what_it_must_and_no_commit_or_read_is_long(tmp_path):
+    """The door waits meanwhile. A whole segment would be 200 operations and 24 KB; and the heap may be in pieces."""
+    kept, commit, read = json.loads(run_on_vm("journal_bounds.py", cwd=tmp_path, heap="2M"))
+    assert kept >= 5000
+    assert commit <= 100
+    assert read <= 12 * 4096  # most of it is the directory

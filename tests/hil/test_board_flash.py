@@ -81,6 +81,21 @@ async def test_cut_can_be_set_on_a_running_board(tmp_path: Path) -> None:
         assert "unharmed" not in board.console.text
 
 
+async def test_the_wear_of_every_block_is_counted_and_is_kept(tmp_path: Path) -> None:
+    async with powered(tmp_path, REPLACE, on=False) as board:
+        assert not any(map(any, board.wear()))
+        await life(board)
+        await board.power_cut()
+        first = board.wear()
+        assert len(first) == board.description.mcu.flash_kib // 4
+        worn = [block for block, wear in enumerate(first) if any(wear)]
+        assert {0, 1} < set(worn)  # the root directory's pair, and the record's block
+        assert len(worn) < 10
+        await life(board)
+        assert all(after >= before for before, after in zip(first, board.wear(), strict=True))
+        assert board.wear() != first
+
+
 @pytest.mark.parametrize("write", [0, 70_000])
 async def test_impossible_cut_is_refused(tmp_path: Path, write: int) -> None:
     async with powered(tmp_path, "pass", on=False) as board:

@@ -2,7 +2,12 @@
 
 ``cut`` counts program and erase operations down; the one that brings it to zero is torn as ``where`` says,
 the board loses power and this VM executes nothing more.
+
+The file ``<path>.wear`` counts, for each block, its program and its erase operations (two little-endian u32): in a file, for
+the firmware's heap has no room for it.
 """
+
+import struct
 
 import _board
 
@@ -15,6 +20,8 @@ _ERASED = b"\xff" * 64  # a whole block of them would take the firmware's heap
 class Flash:
     def __init__(self, path, cut):
         self._file = open(path, "r+b")
+        self._wear = open(path + ".wear", "r+b")
+        self._count = bytearray(4)
         self._blocks = self._file.seek(0, 2) // BLOCK
         self._cut, self._where = cut
 
@@ -23,7 +30,7 @@ class Flash:
         self._file.readinto(buf)
 
     def writeblocks(self, n, buf, off=0):
-        self._write(n * BLOCK + off, buf)
+        self._write(n, n * BLOCK + off, buf)
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -31,10 +38,11 @@ class Flash:
         if op == 5:
             return BLOCK
         if op == 6:
-            self._write(arg * BLOCK, _ERASED, BLOCK // len(_ERASED))
+            self._write(arg, arg * BLOCK, _ERASED, BLOCK // len(_ERASED))
         return 0
 
-    def _write(self, at, data, times=1):
+    def _write(self, block, at, data, times=1):
+        self._worn(block * 8 + (4 if times > 1 else 0))
         self._file.seek(at)
         if self._cut:
             self._cut -= 1
@@ -51,6 +59,13 @@ class Flash:
     def _put(self, data, times):
         for _ in range(times):
             self._file.write(data)
+
+    def _worn(self, at):
+        self._wear.seek(at)
+        self._wear.readinto(self._count)
+        struct.pack_into("<I", self._count, 0, struct.unpack("<I", self._count)[0] + 1)
+        self._wear.seek(at)
+        self._wear.write(self._count)
 
     def cut_at(self, op, payload):
         self._cut = payload[0] | payload[1] << 8
