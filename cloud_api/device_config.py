@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cloud_api.clock import now_s
-from cloud_api.db.models import Device, Door, Key, KeyDoor, Schedule, Site, User
+from cloud_api.db.models import Device, Door, Gateway, Key, KeyDoor, Schedule, Site, User
 from cloud_api.fleet import NEVER_PUSHED
 from cloud_api.mqtt import Unreachable
 from cloud_api.services import Cloud
@@ -120,6 +120,8 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
     door = session.execute(select(Door).where(Door.id == device.door_id)).scalar_one()
     site = session.execute(select(Site).where(Site.id == device.site_id)).scalar_one()
     schedules = session.scalars(select(Schedule).where(Schedule.organisation_id == device.organisation_id))
+    gateway = select(Gateway).where(Gateway.site_id == device.site_id, Gateway.status == "active")
+    broker = session.scalar(gateway)
     return {
         "dev": device.id,
         "ver": device.config_version,
@@ -127,6 +129,7 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
         "schedules": {str(s.number): s.windows for s in schedules},
         "tz": site.utc_offset_minutes,
         "policy": {"max_u_s": door.max_u_s, "open_s": door.open_s, "held_s": door.held_s},
+        **({"pins": [broker.broker_pin, broker.backup_broker_pin]} if broker else {}),
     }
 
 

@@ -145,6 +145,7 @@ class Ingest:
             "journal_seq": state.jseq,
             "reported_config": state.cfg,
             "reported_revocation": state.rev,
+            "config_refused": state.cfg_refused,
             "firmware": state.fw,
             "door_state": state.door,
             "last_seen_at": line.last_seen_at,

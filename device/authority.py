@@ -70,16 +70,6 @@ class Authority:
             self._parts.door.release()
         return status, self._record(journal.METHOD_REMOTE, status)
 
-    def command_refused(self) -> None:
-        """A sealed command came that is repeated, late, or of another boot."""
-        if not self._repeats(b"command"):
-            self._parts.recorder.record(journal.EVENT_COMMAND_REFUSED, journal.METHOD_REMOTE)
-
-    def config_refused(self) -> None:
-        """A sealed configuration came that is older than the one in force."""
-        if not self._repeats(b"config"):
-            self._parts.recorder.record(journal.EVENT_CONFIG_REFUSED)
-
     def _move(self, action: int) -> None:
         if action == ACTION_LOCK:
             self._parts.door.lock()

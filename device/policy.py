@@ -10,10 +10,11 @@ from device.json_members import members, value
 from protocol.envelope import LABEL_CONFIG, open_text
 from protocol.errors import Malformed, ProtocolError, Replayed, WrongDevice
 from protocol.schedule import WeeklySchedule
+from protocol.x509_spki import check_pins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional
+    from typing import Any, Dict, Optional, Tuple
 
     from device.counters import Counters
     from protocol.keys import Buffer
@@ -54,6 +55,7 @@ class Config:
         self.windows: "Dict[int, bytes]" = {}
         self.tz_minutes = 0
         self.max_u_s = 60
+        self.pins: "Tuple[str, ...]" = ()  # of the broker; none: those of provisioning
         self.open_s = 5.0
         self.held_s = 30
 
@@ -91,6 +93,8 @@ def parse_config(text: str, device_id: str) -> Config:
             _parse_schedules(config, text, at)
         elif name == "policy":
             _parse_policy(config, _dict(value(text, at, end)))
+        elif name == "pins":
+            config.pins = check_pins(value(text, at, end), "config_pins")
         elif name in ("dev", "ver", "tz"):
             plain[name] = value(text, at, end)
     if plain.get("dev") != device_id:
@@ -186,14 +190,19 @@ class ConfigKeeper:
             except ProtocolError as e:
                 counters.up("config_stored_" + e.reason)
 
-    def accept(self, raw: "Buffer") -> bool:
-        """Take a sealed configuration; False if it is the one in force. Raises ProtocolError or OSError."""
+    def accept(self, raw: "Buffer", peer: str = "") -> bool:
+        """Take a sealed configuration; False if it is the one in force. Raises ProtocolError or OSError.
+
+        `peer` is the pin of the broker that it came from: pins without it would lock this board out for good.
+        """
         config = self._open(raw)
         current = self.current
         if config.version < current.version or config.revocation < current.revocation:
             raise Replayed("config_older")
         if config.version == current.version:
             return False
+        if config.pins and peer and peer not in config.pins:
+            raise Malformed("config_pins")
         self._slots.save(raw)
         self.current = config
         return True

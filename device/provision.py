@@ -16,14 +16,13 @@ from device.tls_socket import PinnedContext
 from protocol import ids, keys
 from protocol.envelope import LABEL_CONFIG, open_text
 from protocol.errors import Malformed
-from protocol.x509_spki import spki_of
+from protocol.x509_spki import check_pins, spki_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict
 
 MAX_BUNDLE = 24_576
-MIN_PINS = 2  # current and backup: one alone would tie the door to one key for ever
 _MAX_NAME = 253
 
 
@@ -149,17 +148,11 @@ def _name(value: "Any", reason: str, empty: bool = False) -> str:
 def _broker(raw: "Any") -> "Dict[str, Any]":
     if not isinstance(raw, dict):
         raise Malformed("bundle_broker")
-    pins = raw.get("pins")
-    if not isinstance(pins, list) or len(set(str(pin) for pin in pins)) < MIN_PINS:
-        raise Malformed("bundle_pins")
-    for pin in pins:
-        if not isinstance(pin, str) or len(pin) != 64 or pin.strip("0123456789abcdef"):
-            raise Malformed("bundle_pins")
     return {
         "host": _name(raw.get("host"), "bundle_broker"),
         "port": _integer(raw, "port", 1, 65535),
         "server_name": _name(raw.get("server_name"), "bundle_broker"),
-        "pins": pins,
+        "pins": check_pins(raw.get("pins"), "bundle_pins"),
     }
 
 

@@ -18,7 +18,7 @@ from protocol.x509_spki import spki_pin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional
+    from typing import Any, Optional, Sequence
 
     from protocol.keys import Buffer
 
@@ -34,11 +34,13 @@ class PinMismatch(Exception):
 
 
 class PinnedContext:
-    """A client context for one pin set; made once, used for every connection."""
+    """A client context, made once and used for every connection. `pins` may change between two of them; `peer` is the pin
+    of the broker that was let in last, `refused` that of one which was not.
+    """
 
-    def __init__(self, certificate: bytes, key: bytes, ca: bytes, pins: "List[str]") -> None:
-        self._pins = tuple(pins)
-        self.refused = ""
+    def __init__(self, certificate: bytes, key: bytes, ca: bytes, pins: "Sequence[str]") -> None:
+        self.pins = pins
+        self.peer = self.refused = ""
         self._context: "Any" = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         self._context.load_cert_chain(certificate, key)
         self._context.load_verify_locations(ca)
@@ -56,7 +58,8 @@ class PinnedContext:
             pin = spki_pin(certificate)
         except ProtocolError as e:
             pin = e.reason
-        if pin in self._pins:
+        if pin in self.pins:
+            self.peer = pin
             return 0
         self.refused = pin
         return _REFUSE

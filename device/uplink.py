@@ -26,7 +26,7 @@ from protocol.errors import Expired, Malformed, ProtocolError, Replayed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Dict, List, Optional, Tuple
 
     from device.parts import Parts
     from device.wifi import Wifi
@@ -45,6 +45,9 @@ _BRACE = const(0x7B)
 _FIRST_RETRY_MS = const(250)
 # The site's own broker, on its own network: even a thousand doors that come every few seconds are no load for it.
 _MAX_RETRY_MS = const(5_000)
+_AUDITED = {"command": journal.EVENT_COMMAND_REFUSED, "config": journal.EVENT_CONFIG_REFUSED}
+_AUDIT_MS = const(10_000)
+_AUDIT_MAX_MS = const(3_600_000)
 _STEADY_MS = const(2_000)  # a session that lived so long starts the back-off anew; a poisoned one does not
 
 
@@ -70,6 +73,8 @@ class Uplink:
         self._logged = 0
         self._logged_ms = -_LOG_EVERY_MS
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
+        self._audit_due: "Dict[Any, Tuple[int, int]]" = {}  # by event: when the next may be recorded, and the wait before
+        self._config_refused = ""
         self._handlers = {
             "command": self._command,
             "ack": self._ack,
@@ -113,6 +118,7 @@ class Uplink:
     async def _serve(self) -> None:
         """One session, from connect to its end, which is always an exception."""
         broker = self._parts.identity.broker
+        self._context.pins = self._parts.config.current.pins or broker["pins"]
         tasks: "List[Any]" = []
         # What was asked in the last session is not answered in this one: nobody knows how old that answer is.
         self._nonce = ""
@@ -173,7 +179,7 @@ class Uplink:
     def _state(self) -> "Dict[str, Any]":
         parts = self._parts
         now = parts.clock.now()
-        return {
+        state = {
             "boot": parts.identity.boot,
             "jseq": parts.recorder.store.committed,
             "cfg": parts.config.current.version,
@@ -182,6 +188,9 @@ class Uplink:
             "door": door_table.STATE_NAMES[parts.door.state],
             "clk": [now.t, now.u] if now is not None else None,
         }
+        if self._config_refused:
+            state["cfg_refused"] = self._config_refused
+        return state
 
     async def _send_time_request(self) -> None:
         now = self._parts.clock.uptime_ms()
@@ -235,6 +244,7 @@ class Uplink:
                 raise Malformed("topic")
             handler(payload)
         except ProtocolError as e:
+            self._refused(leaf, e.reason)
             self._parts.counters.up("down_" + (leaf if handler else "unknown") + "_" + e.reason)
         except MemoryError as e:
             sys.print_exception(e)
@@ -242,15 +252,26 @@ class Uplink:
         except OSError:
             self._parts.counters.up("down_" + leaf + "_flash")
 
+    def _refused(self, leaf: str, reason: str) -> None:
+        """A forged, repeated, late, older or broken command or configuration is audited; but of a flood less and less,
+        for it must not push other records out of the ring.
+        """
+        if leaf == "config" and self._config_refused != reason:
+            self._config_refused = reason
+            self.door_changed()
+        kind = _AUDITED.get(leaf)
+        now = self._parts.clock.uptime_ms()
+        due, wait = self._audit_due.get(kind, (0, 0))
+        if kind is None or now < due:
+            return
+        wait = min(2 * wait, _AUDIT_MAX_MS) if now - due < wait else _AUDIT_MS
+        self._audit_due[kind] = now + wait, wait
+        self._parts.recorder.record(kind, journal.METHOD_REMOTE)
+
     def _command(self, raw: "Buffer") -> None:
         parts = self._parts
         payload = open_sealed(parts.identity.command_key, LABEL_COMMAND, raw)
-        try:
-            command = parts.gate.admit(payload, parts.clock.now())
-        except ProtocolError:
-            # The seal fits, so it was the cloud's once: somebody holds commands back or repeats them.
-            parts.authority.command_refused()
-            raise
+        command = parts.gate.admit(payload, parts.clock.now())
         status, sequence = parts.authority.command(command)
         self._answer(command, status == STATUS_GRANTED, STATUS_NAMES[status], sequence)
 
@@ -298,11 +319,9 @@ class Uplink:
     def _config(self, raw: "Buffer") -> None:
         parts = self._parts
         try:
-            if parts.config.accept(raw):
+            if parts.config.accept(raw, self._context.peer):
                 parts.config_changed()
-        except Replayed:
-            parts.authority.config_refused()
-            raise
+            self._config_refused = ""
         except (MemoryError, Malformed) as e:
             full = not isinstance(e, Malformed) or e.reason == "json_memory"
             if self._postponed is not None or not full or raw[0] != _BRACE:

@@ -115,7 +115,7 @@ class Upward:
 
     def _state(self, device: str, payload: bytes) -> None:
         state = parse(site_messages.State, payload)
-        self._states[device] = cloud_messages.State(d=device, **state.model_dump()).encode()
+        self._states[device] = cloud_messages.State(d=device, **state.model_dump(exclude_unset=True)).encode()
         self._send("state", self._states[device])  # else with the next session
 
     def _log(self, device: str, payload: bytes) -> None:

@@ -12,11 +12,13 @@ from protocol.errors import Malformed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple
+    from typing import Any, Tuple
 
     from protocol.keys import Buffer
 
 MAX_CERTIFICATE = 4096  # what a peer can make the door walk and hash
+MIN_PINS = 2  # current and backup: one alone would tie the door to one key for ever
+MAX_PINS = 4  # two of them while a rotation is under way
 
 _INTEGER = 0x02
 _SEQUENCE = 0x30
@@ -66,3 +68,13 @@ def spki_of(certificate: "Buffer") -> bytes:
 def spki_pin(certificate: "Buffer") -> str:
     """The pin of a certificate: lower-hex SHA-256 of its SubjectPublicKeyInfo."""
     return hashlib.sha256(spki_of(certificate)).digest().hex()
+
+
+def check_pins(raw: "Any", reason: str) -> "Tuple[str, ...]":
+    """A pin set from JSON: MIN_PINS to MAX_PINS different pins; raise Malformed(reason)."""
+    if not isinstance(raw, list) or not MIN_PINS <= len(raw) <= MAX_PINS:
+        raise Malformed(reason)
+    for pin in raw:
+        if not isinstance(pin, str) or len(pin) != 64 or pin.strip("0123456789abcdef") or raw.count(pin) > 1:
+            raise Malformed(reason)
+    return tuple(raw)

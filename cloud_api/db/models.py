@@ -110,6 +110,7 @@ class Device(_Owned, Base):
     journal_seq: Mapped[int | None]
     reported_config: Mapped[int | None]
     reported_revocation: Mapped[int | None]
+    config_refused: Mapped[str | None] = mapped_column(String(64))
     firmware: Mapped[str | None] = mapped_column(String(64))
     door_state: Mapped[str | None] = mapped_column(String(32))
     last_seen_at: Mapped[int | None]

@@ -82,6 +82,9 @@ class DeviceOut(BaseModel):
     revocation_seq: int
     reported_revocation_seq: int | None
     in_sync: bool = Field(description="It has the newest configuration and revocations.")
+    config_refused: str | None = Field(
+        description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not."
+    )
     created_at: datetime
 
 
@@ -103,6 +106,7 @@ def _show(row: Device) -> DeviceOut:
         reported_config_version=row.reported_config,
         revocation_seq=row.revocation_seq,
         reported_revocation_seq=row.reported_revocation,
+        config_refused=row.config_refused,
         in_sync=row.reported_config == row.config_version and row.reported_revocation == row.revocation_seq,
         created_at=from_ms(row.created_at),
     )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cloud_api.authority import BadRequestError, server_name
 from cloud_api.clock import from_ms
 from cloud_api.db.models import Event, Gateway, Site
+from cloud_api.device_config import configuration_changed
 from cloud_api.events import add_cloud_event
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.problems import Location, Problem
@@ -115,6 +116,8 @@ async def enrol_gateway(
             audit_seq=0,
         )
         session.add(row)
+        # The devices know the old broker's two keys: the new one goes on with the backup, and brings the next pair.
+        configuration_changed(session, site_ids=[body.site_id])
         facts = {"gateway_id": row.id, "by": caller.token_id}
         event = add_cloud_event(
             session, caller.organisation_id, "gateway_enrolled", site_id=body.site_id, data=facts

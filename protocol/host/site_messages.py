@@ -36,7 +36,9 @@ class Events(Message):
 
 
 class State(Message):
-    """up/state: the device's shadow. `clk` is (unix seconds, uncertainty), or None while the time is not known."""
+    """up/state: the device's shadow. `clk` is (unix seconds, uncertainty), or None while the time is not known;
+    `cfg_refused` why the newest configuration is not in force, or None.
+    """
 
     limit: ClassVar[int] = MAX_UP
 
@@ -47,6 +49,7 @@ class State(Message):
     fw: Text
     door: Annotated[str, StringConstraints(max_length=32)]
     clk: tuple[Seconds, Seconds] | None = None
+    cfg_refused: Text | None = None
 
 
 class TimeRequest(Message):

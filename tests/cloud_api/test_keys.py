@@ -27,7 +27,7 @@ from protocol.envelope import LABEL_CONFIG, MAX_ENVELOPE, open_text, seal
 from protocol.keys import credential_root, epoch_key
 from tests.cloud_api.conftest import Site, open_device
 from tests.cloud_api.test_problems import problem
-from tests.cloud_api.world import Device, made, new_door, new_key, until
+from tests.cloud_api.world import Device, Gateway, made, new_door, new_key, until
 
 
 async def mobile(api: httpx.AsyncClient, key: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +190,34 @@ async def test_policy_and_time_zone_reach_the_device(site: Site) -> None:
     assert (await site.device.next_config())["tz"] == -300
 
 
+async def test_the_pins_of_the_sites_broker_reach_the_device_and_change_with_its_gateway(
+    site: Site, tmp_path: Path
+) -> None:
+    site_id = site.device.gateway.site_id
+    await made(await site.api.patch(f"/v1/doors/{site.door_id}", json={"held_s": 11}), 200)
+    before = (await site.device.next_config())["pins"]
+    assert before == site.device.bundle["broker"]["pins"]
+    device = await made(await site.api.get(f"/v1/devices/{site.device.id}"), 200)
+    await made(await site.api.post(f"/v1/gateways/{site.device.gateway.id}/retire"), 200)
+    second = await Gateway.enrol(site.device.gateway.cloud, site.api, site_id, tmp_path / "second")
+    newer = await made(await site.api.get(f"/v1/devices/{site.device.id}"), 200)
+    assert newer["config_version"] == device["config_version"] + 1
+    async with second.connected():
+        site.device.gateway = second
+        await second.send("hello", {"g": second.id, "registry": 1})
+        after = (await site.device.next_config())["pins"]
+    assert after[1] == before[1]
+    assert after[0] != before[0]
+
+
+async def test_why_a_device_refuses_its_configuration_is_told_until_it_takes_one(site: Site) -> None:
+    path = f"/v1/devices/{site.device.id}"
+    await site.device.send_state(cfg_refused="config_pins")
+    await until(site.api, path, lambda body: body["config_refused"] == "config_pins")
+    await site.device.send_state()
+    await until(site.api, path, lambda body: body["config_refused"] is None)
+
+
 def test_the_largest_configuration_fits_its_envelope_and_the_device_takes_it() -> None:
     device_id = "dev_" + "0" * 16
     payload = {
@@ -203,6 +231,7 @@ def test_the_largest_configuration_fits_its_envelope_and_the_device_takes_it() -
         "schedules": {str(65000 + n): [[127, 1439, 1440]] * MAX_WINDOWS for n in range(MAX_SCHEDULES)},
         "tz": -720,
         "policy": {"max_u_s": 86400, "open_s": 59.99, "held_s": 3600},
+        "pins": ["a" * 64, "b" * 64],
     }
     sealed = seal(b"k" * 32, LABEL_CONFIG, payload)
     assert len(sealed) <= MAX_ENVELOPE

@@ -64,9 +64,9 @@ class Impostor:
 
 @contextlib.asynccontextmanager
 async def impostor(
-    fleet: Fleet, identity: Identity, play: Play | None = None, *, ca: Fleet | None = None
+    fleet: Fleet, identity: Identity, play: Play | None = None, *, ca: Fleet | None = None, port: int = 0
 ) -> AsyncIterator[Impostor]:
-    """Serve with ``identity``; clients must chain to ``fleet`` (or ``ca``)."""
+    """Serve with ``identity`` on ``port`` (0: any); clients must chain to ``fleet`` (or ``ca``)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(identity.certificate, identity.key)
     context.load_verify_locations((ca or fleet).ca)
@@ -97,7 +97,7 @@ async def impostor(
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

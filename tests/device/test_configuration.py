@@ -70,6 +70,12 @@ async def test_an_older_configuration_or_revocation_list_is_refused_and_audited(
         ({"policy": {"open_s": 3600}}, "config_policy"),
         ({"policy": {"open_s": "1"}}, "config_policy"),
         ({"policy": {"held_s": -1}}, "config_integer"),
+        ({"pins": None}, "config_pins"),
+        ({"pins": ["1" * 64]}, "config_pins"),
+        ({"pins": ["1" * 64] * 2}, "config_pins"),
+        ({"pins": ["1" * 64, "G" * 64]}, "config_pins"),
+        ({"pins": ["1" * 64, 2]}, "config_pins"),
+        ({"pins": [f"{n:064x}" for n in range(5)]}, "config_pins"),
     ],
 )
 def test_a_bad_field_is_refused_by_name(changes: dict[str, Any], reason: str) -> None:

@@ -152,7 +152,7 @@ def messages() -> list[Vector]:
         "site_log": {"counters": counters, "up": 60, "heap": [100_000, 60_000]},
         "site_ack": {"seq": 4},
         "cloud_events": {"d": DEVICE_ID, "r": records},
-        "cloud_state": {"d": DEVICE_ID, **state},
+        "cloud_state": {"d": DEVICE_ID, **state, "cfg_refused": "config_pins"},
         "cloud_time_request": {"d": DEVICE_ID, "n": nonce},
         "cloud_log": {"d": DEVICE_ID, "counters": counters},
         "cloud_sealed": {"d": DEVICE_ID, "e": '{"p": "{}", "m": "' + "0" * 32 + '"}'},
