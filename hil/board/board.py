@@ -20,6 +20,7 @@ from hil.board.pins import Pins
 from hil.board.signals import Observable, TraceSink, now_us
 from hil.board.wifi import Wifi
 from hil.vm import image
+from hil.vm.footprint import BENCH_KIB
 from hil.vm.link import BLE, CORE, Link
 from hil.vm.spawner import VmProcess, Zygote
 
@@ -224,7 +225,7 @@ class Board:
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)}",
             "LATCHWORK_RAW": "1" if raw else "0",
         }
-        heap = f"heapsize={self.description.mcu.heap_kib}K"
+        heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB}K"
         vm = await self._zygote.spawn(
             ["-X", heap, "-c", BOOT],
             terminal=self.console.vm_terminal,

@@ -21,7 +21,7 @@ class _Strict(BaseModel):
 
 
 class Mcu(_Strict):
-    """``heap_kib`` is the VM's heap, ``flash_kib`` the LittleFS partition (4 KiB blocks)."""
+    """``heap_kib`` is the firmware's heap, ``flash_kib`` the LittleFS partition (4 KiB blocks)."""
 
     heap_kib: int = Field(160, ge=32, le=65536)
     flash_kib: int = Field(1024, ge=64, le=65536, multiple_of=4)

@@ -1,0 +1,27 @@
+"""The heap that a board's VM has beyond its firmware's is what the bench's own modules take, and not more."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hil.vm.footprint import BENCH_KIB
+from tests.hil.board_rig import DEADLINE, powered
+
+SLACK_KIB = 4  # what the modules may grow by before the firmware is robbed of it
+IN_USE = "import gc; gc.collect(); print('in use', gc.mem_alloc())"
+MODULES = f"""
+import bluetooth, machine, network, select, time
+from machine import Pin, RTC, Signal, Timer, WDT
+bluetooth.BLE(), network.WLAN()
+{IN_USE}
+"""
+
+
+async def test_the_firmware_is_given_back_what_the_bench_takes(tmp_path: Path) -> None:
+    vm = Path(sys.executable).with_name("micropython")
+    bare = subprocess.run([vm, "-c", IN_USE], capture_output=True, text=True, check=True, timeout=DEADLINE)
+    async with powered(tmp_path, MODULES) as board:
+        match = await board.console.wait_for(r"in use (\d+)\r?\n", DEADLINE)
+    taken = (int(match[1]) - int(bare.stdout.split()[-1])) / 1024
+    print(f"{taken:.1f} KiB")
+    assert BENCH_KIB <= taken <= BENCH_KIB + SLACK_KIB
