@@ -19,7 +19,7 @@ from protocol.command import CommandGate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable, Dict, Tuple
 
 _REPORTS = (
     (door_table.REPORT_OPENED, journal.EVENT_DOOR_OPENED),
@@ -35,6 +35,8 @@ class Parts:
     def __init__(self, base: str = BASE) -> None:
         self.counters = Counters()
         self.door_changed: "Callable[[], None]" = _nothing
+        # What may be fetched: (version in force, what takes a file of another); see device.inbox.
+        self.kinds: "Dict[str, Tuple[Callable[[], int], Callable[[str, int], Any]]]" = {}
         self.door = Door(pinmap.load(), self._door_reported, self._exit_requested)
         self.identity = Identity(base)
         floor = NumberFile(base + "/floor")

@@ -15,6 +15,7 @@ from micropython import const
 
 from device import door_table
 from device.backoff import Backoff
+from device.config_store import file_size
 from device.mqtt_client import MqttClient
 from device.tls_socket import PinMismatch, PinnedContext
 from protocol import journal, messages, topics
@@ -28,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
+    from device.inbox import Inbox
     from device.parts import Parts
     from device.wifi import Wifi
     from protocol.command import Command
@@ -80,7 +82,10 @@ class Uplink:
             "ack": self._ack,
             "time": self._time,
             "config": self._config,
+            "update": self._update,
+            "chunk": self._chunk,
         }
+        self._inbox: "Optional[Inbox]" = None
 
     def news(self) -> None:
         """There are new records, or the door's state changed."""
@@ -131,6 +136,8 @@ class Uplink:
             self._logged_ms = -_LOG_EVERY_MS
             self._batch_end = 0
             self._work.set()
+            if self._inbox or file_size(self._parts.identity.base + "/inbox.offer") > 0:
+                self._transfers().ask_again()
             tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._tick())]
             await self._client.run()
         finally:
@@ -156,6 +163,7 @@ class Uplink:
                 await self._send_time_request()
                 await self._send_state()
                 await self._send_events()
+                await self._send_fetch()
                 await self._send_log()
         except Exception as e:  # whatever it is: a session that sends nothing must not go on
             if not isinstance(e, OSError):
@@ -216,6 +224,11 @@ class Uplink:
         self._batch_end = first + len(records) - 1
         self._batch_ms = now
         await self._publish("events", messages.build_events(records))
+
+    async def _send_fetch(self) -> None:
+        request = self._inbox.request() if self._inbox else None
+        if request:
+            await self._publish("fetch", request)
 
     async def _send_log(self) -> None:
         counters = self._parts.counters
@@ -332,6 +345,20 @@ class Uplink:
             return
         self._state_due = True
         self._work.set()
+
+    def _update(self, raw: "Buffer") -> None:
+        self._transfers().offer(raw)
+
+    def _chunk(self, raw: "Buffer") -> None:
+        self._transfers().chunk(raw)
+
+    def _transfers(self) -> "Inbox":
+        """Loaded with the first offer: most boots see none."""
+        if self._inbox is None:
+            from device.inbox import Inbox
+
+            self._inbox = Inbox(self._parts, self.news)
+        return self._inbox
 
     def _apply_postponed(self) -> None:
         """Between two sessions, when their buffers are free; what does not fit even then is counted."""

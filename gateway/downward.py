@@ -10,7 +10,7 @@ from protocol.host import cloud_messages
 from protocol.host.messages import parse
 from protocol.topics import down, parse_cloud_topic
 
-SEALED = ("command", "time", "config")
+SEALED = ("command", "time", "config", "update")
 
 
 class Downward:
@@ -41,6 +41,8 @@ class Downward:
                 raise Malformed("bad_topic")
             if leaf in SEALED:
                 self._forward(leaf, payload, retained)
+            elif leaf == "chunk":
+                self._pass_chunk(payload, retained)
             elif leaf == "ack":
                 ack = parse(cloud_messages.Ack, payload)
                 self._on_acknowledged(ack.d, ack.seq)
@@ -55,8 +57,17 @@ class Downward:
         if retained:
             raise NotPassedOn("retained")
         message = parse(cloud_messages.Sealed, payload)
-        if not self._registry.is_active(message.d):
+        self._pass(message.d, leaf, message.e.encode())
+
+    def _pass_chunk(self, payload: bytes, retained: bool) -> None:
+        if retained:
+            raise NotPassedOn("retained")
+        message = parse(cloud_messages.Chunk, payload)
+        self._pass(message.d, "chunk", message.c)
+
+    def _pass(self, device: str, leaf: str, payload: bytes) -> None:
+        if not self._registry.is_active(device):
             raise NotPassedOn("unknown_device")
-        if not self._to_site(down(message.d, leaf), message.e.encode()):
+        if not self._to_site(down(device, leaf), payload):
             raise NotPassedOn("site_broker_away")
         metrics.FORWARDED.labels(direction="down", leaf=leaf).inc()

@@ -31,8 +31,16 @@ from protocol.topics import down, site_down, site_up
 # QoS 0 halves a broker's share of a round trip and loses nothing here: with clean sessions a QoS 1 delivery
 # dies with its connection too, and a command that a broker repeats later is worth less than none. QoS 1 is
 # for the broker's flow control, where a backlog may come.
-SITE_SUBSCRIPTIONS = {"result": 0, "time": 0, "state": 1, "log": 1, "events": 1}
-CLOUD_SUBSCRIPTIONS = {"command": 0, "time": 0, "config": 1, "ack": 1, "registry": 1}
+SITE_SUBSCRIPTIONS = {"result": 0, "time": 0, "state": 1, "log": 1, "events": 1, "fetch": 1}
+CLOUD_SUBSCRIPTIONS = {
+    "command": 0,
+    "time": 0,
+    "config": 1,
+    "ack": 1,
+    "update": 1,
+    "chunk": 1,
+    "registry": 1,
+}
 STOP_DEADLINE_S = 5.0
 # A client that was judged just before its registry changed may get its session just after: look once more.
 SECOND_LOOK_S = 2.0

@@ -42,7 +42,8 @@ class Upward:
         self._drops = drops
         self._clock = clock
         self._topics = {
-            leaf: site_up(shard, site_id, leaf) for leaf in ("result", "time", "state", "log", "presence")
+            leaf: site_up(shard, site_id, leaf)
+            for leaf in ("result", "time", "state", "log", "fetch", "presence")
         }
         self._handlers = {
             "result": self._result,
@@ -50,6 +51,7 @@ class Upward:
             "time": self._time,
             "state": self._state,
             "log": self._log,
+            "fetch": self._fetch,
         }
         self._states: dict[str, bytes] = {}
         self._unsent_logs: dict[str, bytes] = {}  # of each device the last that the cloud was not there for
@@ -123,6 +125,11 @@ class Upward:
         message = cloud_messages.Counters(d=device, counters=counters).encode()
         if not self._send("log", message):
             self._unsent_logs[device] = message
+
+    def _fetch(self, device: str, payload: bytes) -> None:
+        request = parse(site_messages.Fetch, payload)
+        if not self._send("fetch", cloud_messages.Fetch(d=device, **request.model_dump()).encode()):
+            raise NotPassedOn("cloud_away")
 
     def _send(self, leaf: str, message: bytes) -> bool:
         sent = self._to_cloud(self._topics[leaf], message)

@@ -18,6 +18,7 @@ LABEL_COMMAND = b"cmd"
 LABEL_RESULT = b"res"
 LABEL_TIME = b"time"
 LABEL_CONFIG = b"cfg"
+LABEL_OFFER = b"off"
 MAX_ENVELOPE = 5120  # what a stranger on the wire can make the board parse
 
 

@@ -9,10 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Tuple
 
-UP_LEAVES = ("events", "result", "state", "time", "log")
-DOWN_LEAVES = ("command", "ack", "config", "time", "update")
-SITE_UP_LEAVES = ("events", "result", "state", "time", "log", "audit", "hello", "presence")
-SITE_DOWN_LEAVES = ("command", "ack", "config", "time", "registry")
+UP_LEAVES = ("events", "result", "state", "time", "log", "fetch")
+DOWN_LEAVES = ("command", "ack", "config", "time", "update", "chunk")
+SITE_UP_LEAVES = ("events", "result", "state", "time", "log", "fetch", "audit", "hello", "presence")
+SITE_DOWN_LEAVES = ("command", "ack", "config", "time", "update", "chunk", "registry")
 SHARDS = 16
 MAX_SHARD = 999
 MAX_TOPIC = 128

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from protocol.envelope import MAX_ENVELOPE
 from protocol.host import site_messages
-from protocol.host.messages import I63, U32, DeviceId, GatewayId, Message, Pin, SourceId
+from protocol.host.messages import I63, U32, ChunkBytes, DeviceId, GatewayId, Message, Pin, SourceId
 
 MAX_AUDIT_EVENTS = 256
 MAX_DEVICES = 5_000
@@ -35,8 +35,18 @@ class Counters(site_messages.Counters, _OfDevice):
     """up/log."""
 
 
+class Fetch(site_messages.Fetch, _OfDevice):
+    """up/fetch."""
+
+
+class Chunk(_OfDevice):
+    """down/chunk: what the device asked for, as it goes to the device; base64 on this wire."""
+
+    c: ChunkBytes
+
+
 class Sealed(_OfDevice):
-    """up/result, down/command, down/config, down/time: a device's envelope, letter by letter."""
+    """up/result, down/command, down/config, down/time, down/update: a device's envelope, letter by letter."""
 
     e: Annotated[str, StringConstraints(min_length=2, max_length=MAX_ENVELOPE)]
 

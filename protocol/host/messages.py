@@ -18,6 +18,7 @@ from pydantic import (
 
 from protocol.errors import Malformed
 from protocol.journal import RECORD_SIZE
+from protocol.transfer import split_chunk
 
 # pydantic's patterns are Rust's: $ is the very end, with no line break after it.
 DeviceId = Annotated[str, StringConstraints(pattern=r"^dev_[0-9a-f]{16}$")]
@@ -37,12 +38,23 @@ def _record(value: object) -> bytes:
     return raw
 
 
+def _chunk(value: object) -> bytes:
+    raw = base64.b64decode(value, validate=True) if isinstance(value, str) else value
+    if not isinstance(raw, bytes):
+        raise ValueError("not a chunk")
+    split_chunk(raw)
+    return raw
+
+
 def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
 # A journal record: base64 on the wire, its bytes here. Whether it is genuine only the device's key can tell.
 RecordBytes = Annotated[bytes, PlainValidator(_record), PlainSerializer(_base64)]
+
+# A piece of a file, with its head. Whether it is genuine only the whole file's digest can tell.
+ChunkBytes = Annotated[bytes, PlainValidator(_chunk), PlainSerializer(_base64)]
 
 
 class Message(BaseModel):

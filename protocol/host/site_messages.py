@@ -12,6 +12,7 @@ from protocol.errors import Malformed
 from protocol.host.messages import I63, U32, Message, RecordBytes, Seconds, Text
 from protocol.journal import decode_record
 from protocol.messages import MAX_RECORDS
+from protocol.transfer import MAX_CHUNK, MAX_SIZE
 
 MAX_UP = 16_384  # what a device may send in one message
 MAX_COUNTERS = 64
@@ -68,8 +69,18 @@ class Counters(Message):
     counters: dict[Text, I63] = Field(max_length=MAX_COUNTERS)
 
 
+class Fetch(Message):
+    """up/fetch: a piece of the file whose digest begins with `id`."""
+
+    limit: ClassVar[int] = MAX_UP
+
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    off: Annotated[int, Field(ge=0, lt=MAX_SIZE)]
+    len: Annotated[int, Field(ge=1, le=MAX_CHUNK)]
+
+
 class Envelope(Message):
-    """up/result, down/command, down/config, down/time: sealed by the cloud or the device."""
+    """up/result, down/command, down/config, down/time, down/update: sealed by the cloud or the device."""
 
     limit: ClassVar[int] = MAX_ENVELOPE
 

@@ -21,10 +21,19 @@ from cryptography.hazmat.primitives import serialization
 from protocol import journal, keys
 from protocol.command import build_command
 from protocol.credential import Token, mint
-from protocol.envelope import LABEL_COMMAND, LABEL_CONFIG, LABEL_RESULT, LABEL_TIME, open_sealed, seal
+from protocol.envelope import (
+    LABEL_COMMAND,
+    LABEL_CONFIG,
+    LABEL_OFFER,
+    LABEL_RESULT,
+    LABEL_TIME,
+    open_sealed,
+    seal,
+)
 from protocol.host.admission import Admission, Refusal
 from protocol.host.broker import BrokerFiles, NatsBroker
 from protocol.host.nats_claims import Permissions, new_issuer
+from protocol.host.transfers import build_chunk, build_offer, transfer_id
 from tests.protocol.host.fleet import Fleet, Identity
 from tests.tasks import end
 
@@ -60,6 +69,7 @@ class Site:
         self.records: dict[int, bytes] = {}
         self.batches: list[list[int]] = []  # sequences of each message of events, as they came
         self.admitted = 0  # how often the device was let in
+        self.files: dict[str, bytes] = {}  # what is served when the device asks for it, by id
         self.times: list[str] = []  # sealed times as they were sent
         self.port = 0  # of what the board dials instead of the broker
         self.heap = [0, 0]  # used and free, from the last report that was read
@@ -139,9 +149,26 @@ class Site:
                 elif leaf == "state":
                     state = json.loads(payload)
                     self._in_force = state["cfg"], state["rev"]
+                elif leaf == "fetch":
+                    await self._serve_file(json.loads(payload))
                 elif leaf == "events":
                     await self._take(payload)
                 self.queue(leaf).put_nowait(payload)
+
+    async def _serve_file(self, request: dict[str, Any]) -> None:
+        if request["id"] in self.files:
+            data = self.files[request["id"]]
+            await self.down("chunk", build_chunk(data, request["off"], request["len"]))
+
+    async def offer(
+        self, kind: str, version: int, data: bytes, /, *, serve: bool = True, **changes: Any
+    ) -> str:
+        """Offer a file, and answer when the device asks for it; its id."""
+        if serve:
+            self.files[transfer_id(data)] = data
+        payload = build_offer(DEVICE, kind, version, data)
+        await self.down("update", seal(keys.config_key(self.k_dev), LABEL_OFFER, {**payload, **changes}))
+        return transfer_id(data)
 
     async def _take(self, payload: bytes) -> None:
         """Keep the records of one message; a record that came before must be the same."""

@@ -16,7 +16,7 @@ from tests.device.site import DEVICE, Site
 from tests.protocol.host.fleet import Fleet, Identity
 
 WAIT = 10.0
-DOWN_LEAVES = ("command", "ack", "time", "config")
+DOWN_LEAVES = ("command", "ack", "time", "config", "update", "chunk")
 
 
 async def press(door: Rig, times: int) -> None:
@@ -161,7 +161,7 @@ async def test_malformed_messages_on_every_leaf_are_counted_by_reason_and_end_no
     for leaf in DOWN_LEAVES:
         for payload in junk.values():
             await site.down(leaf, payload)
-    for leaf in ("update", "nonsense"):
+    for leaf in ("state", "nonsense"):
         await site.down(leaf, b"x")
     admitted = site.admitted
     await site.down("command", site.command())
@@ -171,6 +171,8 @@ async def test_malformed_messages_on_every_leaf_are_counted_by_reason_and_end_no
     for leaf in ("command", "time", "config"):
         for reason in ("json", "json_shape", "envelope_shape", "bad_mac", "envelope_size"):
             assert counters[f"down_{leaf}_{reason}"] >= 1
+        assert sum(n for name, n in counters.items() if name.startswith(f"down_{leaf}_")) == len(junk)
+    for leaf in ("update", "chunk"):
         assert sum(n for name, n in counters.items() if name.startswith(f"down_{leaf}_")) == len(junk)
     assert counters["down_ack_ack_size"] == 2
     assert counters["down_unknown_topic"] == 2

@@ -1,11 +1,14 @@
 """What passes through the gateway, what does not, and that nothing which is sent to it ends it."""
 
 import asyncio
+import base64
 import contextlib
 import json
 
 import aiomqtt
 import pytest
+
+from protocol.host.transfers import build_chunk, transfer_id
 
 from .conftest import DEV1, DEV2, GATEWAY, SHARD, SITE, CloudPeer, World, envelope, events
 
@@ -21,12 +24,28 @@ async def test_a_command_and_its_result_pass_verbatim(world: World) -> None:
         await registered(world, cloud)
         async with world.device() as device:
             sealed = '{"p": "{\\"é\\": 1,  \\"x\\":2}", "m": "' + "ab" * 16 + '"}'
-            for leaf in ("command", "config", "time"):
+            for leaf in ("command", "config", "time", "update"):
                 await cloud.down(leaf, {"d": DEV1, "e": sealed})
                 received = await asyncio.wait_for(device.queue(f"d/{DEV1}/down/{leaf}").get(), 10)
                 assert received == sealed.encode()
             await device.publish(f"d/{DEV1}/up/result", sealed.encode())
             assert await cloud.up("result") == {"d": DEV1, "e": sealed}
+
+
+async def test_pieces_of_a_file_are_asked_for_and_come_as_the_cloud_made_them(world: World) -> None:
+    async with world.cloud.connected() as cloud, world.gateway():
+        await registered(world, cloud)
+        data = bytes(range(256)) * 20
+        async with world.device() as device:
+            ask = {"id": transfer_id(data), "off": 2048, "len": 2048}
+            await device.publish(f"d/{DEV1}/up/fetch", ask)
+            assert await cloud.up("fetch") == {"d": DEV1, **ask}
+            chunk = build_chunk(data, 2048, 2048)
+            for message in ({}, {"c": "x"}, {"c": ""}, {"c": base64.b64encode(bytes(4096)).decode()}):
+                await cloud.down("chunk", {"d": DEV1, **message})
+            await cloud.down("chunk", {"d": DEV2, "c": base64.b64encode(chunk).decode()})
+            await cloud.down("chunk", {"d": DEV1, "c": base64.b64encode(chunk).decode()})
+            assert await asyncio.wait_for(device.queue(f"d/{DEV1}/down/chunk").get(), 10) == chunk
 
 
 async def test_time_state_and_log_pass_with_the_device_named(world: World) -> None:
@@ -142,7 +161,7 @@ async def test_malformed_messages_of_a_device_are_counted_audited_and_survived(w
     async with world.cloud.connected() as cloud, world.gateway():
         await registered(world, cloud)
         async with world.device() as device:
-            for leaf in ("events", "result", "state", "time", "log", "nonsense", "a/b/c", "up"):
+            for leaf in ("events", "result", "state", "time", "log", "fetch", "nonsense", "a/b/c", "up"):
                 for payload in BAD_UP:
                     await device.publish(f"d/{DEV1}/up/{leaf}", payload)
             await device.publish(f"d/{DEV1}/up/events", events(1), retain=True)
@@ -173,7 +192,17 @@ async def test_malformed_messages_of_the_cloud_are_survived(world: World) -> Non
     async with world.cloud.connected() as cloud, world.gateway():
         await registered(world, cloud)
         async with world.device() as device:
-            for leaf in ("command", "config", "time", "ack", "registry", "nonsense", "x/y"):
+            for leaf in (
+                "command",
+                "config",
+                "time",
+                "update",
+                "chunk",
+                "ack",
+                "registry",
+                "nonsense",
+                "x/y",
+            ):
                 for message in BAD_DOWN:
                     await cloud.down(leaf, message)
             await cloud.publish(f"s/{SHARD}/{SITE}/down", {})

@@ -17,6 +17,7 @@ from protocol.host.vectors import (
     reader,
     sealed,
     topics,
+    transfer,
 )
 from protocol.host.vectors.case import Vector
 
@@ -32,6 +33,7 @@ TOPICS = {
     "time": sealed.time,
     "config": sealed.config,
     "journal": journal.journal,
+    "transfer": transfer.transfer,
     "messages": journal.messages,
     "topics": topics.topics,
     "schedule": access.schedule,

@@ -150,6 +150,7 @@ def messages() -> list[Vector]:
         "site_state": state,
         "site_time_request": {"n": nonce},
         "site_log": {"counters": counters, "up": 60, "heap": [100_000, 60_000]},
+        "site_fetch": {"id": "00" * 8, "off": 2048, "len": 256},
         "site_ack": {"seq": 4},
         "cloud_events": {"d": DEVICE_ID, "r": records},
         "cloud_state": {"d": DEVICE_ID, **state, "cfg_refused": "config_pins"},
@@ -159,6 +160,8 @@ def messages() -> list[Vector]:
         "cloud_audit": {"g": GATEWAY_ID, "events": [audit]},
         "cloud_hello": {"g": GATEWAY_ID, "registry": 3},
         "cloud_presence": {"away": [DEVICE_ID]},
+        "cloud_fetch": {"d": DEVICE_ID, "id": "00" * 8, "off": 2048, "len": 256},
+        "cloud_chunk": {"d": DEVICE_ID, "c": "AAAAAAAAAAAAAAAEAQIDBA=="},
         "cloud_ack": {"d": DEVICE_ID, "seq": 4},
         "cloud_registry": {"ver": 3, "devices": [entry]},
     }

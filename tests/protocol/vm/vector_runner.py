@@ -19,6 +19,7 @@ from protocol import (
     messages,
     mqtt,
     topics,
+    transfer,
     wiegand,
 )
 from protocol.errors import ProtocolError
@@ -29,7 +30,7 @@ from protocol.x509_spki import spki_of, spki_pin
 
 OPS = {}
 # Here a part of the wire, or more behind it, may be a value of its own; everywhere else it must be refused.
-OPEN_ENDED = ("caveats", "mqtt_decode")
+OPEN_ENDED = ("caveats", "mqtt_decode", "chunk")
 
 
 def op(function):
@@ -360,6 +361,33 @@ def chain(state, records):
 @op
 def anchor(state, wire):
     return _plain_state(journal.anchor(_chain_state(state), wire))
+
+
+def _offer(key, device, text):
+    return transfer.open_offer(unhex(key), device, text.encode())
+
+
+@op
+def transfer_offer(key, device, text):
+    found = _offer(key, device, text)
+    return {
+        "kind": found.kind,
+        "version": found.version,
+        "size": found.size,
+        "sha256": found.sha256.hex(),
+        "id": found.id.hex(),
+    }
+
+
+@op
+def transfer_request(key, device, text, offset):
+    return json.loads(transfer.build_request(_offer(key, device, text), offset))
+
+
+@op
+def chunk(wire):
+    id, offset, data = transfer.split_chunk(wire)
+    return {"id": id.hex(), "offset": offset, "data": bytes(data).hex()}
 
 
 @op
