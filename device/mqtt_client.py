@@ -12,6 +12,7 @@ import time
 from micropython import const
 
 from device.tls_socket import PinMismatch, TlsSocket
+from device.token_bucket import TokenBucket
 from protocol import mqtt
 
 TYPE_CHECKING = False
@@ -29,6 +30,10 @@ _PING_AFTER_MS = const(20_000)
 _MAX_IN_FLIGHT = const(4)
 _MAX_PACKET = const(5120 + 256)  # a sealed envelope of the largest size, and its topic
 _READ_BUFFER = const(512)
+# Messages of the broker: as many at once, then one at a time. Whoever floods a board that reads as fast as it can has all
+# of its time, and nobody at the door is served.
+_BURST = const(32)
+_PACE_MS = const(25)
 
 
 class Overdue(OSError):
@@ -37,12 +42,16 @@ class Overdue(OSError):
 
 class MqttClient:
     """One client id at one broker. `received(topic, payload)` is called in the reading task and must not wait; the payload
-    is good until the next packet comes.
+    is good until the next packet comes. `uptime_ms` never wraps.
     """
 
-    def __init__(self, client_id: str, received: "Callable[[str, Buffer], None]") -> None:
+    def __init__(
+        self, client_id: str, received: "Callable[[str, Buffer], None]", uptime_ms: "Callable[[], int]"
+    ) -> None:
         self._client_id = client_id
         self._received = received
+        self._uptime_ms = uptime_ms
+        self._pace = TokenBucket(_BURST, _PACE_MS)
         self._socket = TlsSocket()
         self._body = bytearray(_MAX_PACKET)  # once and for ever: later the heap may have no such hole
         self._decoder = mqtt.Decoder(_MAX_PACKET, self._body)
@@ -152,6 +161,8 @@ class MqttClient:
             self._received(packet.topic, packet.payload)
             if packet.qos == 1:
                 await self._send(mqtt.encode_puback(packet.packet_id))
+            while not self._pace.take(self._uptime_ms()):
+                await asyncio.sleep_ms(_PACE_MS)
         elif packet.kind == mqtt.PUBACK:
             self._in_flight.pop(packet.packet_id, None)
             self._room.set()

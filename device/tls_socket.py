@@ -119,6 +119,8 @@ class TlsSocket:
             count: "Optional[int]" = self._tls.readinto(buffer)
             if count is None:
                 count = await self._stream.readinto(buffer)
+            else:
+                await asyncio.sleep_ms(0)  # a peer that never stops sending must not keep the other tasks waiting
             if count:
                 return count
             if count == 0:

@@ -61,7 +61,7 @@ class Uplink:
         self._wifi = wifi
         self._context = context
         self._dev = parts.identity.device_id
-        self._client = MqttClient(self._dev, self.received)
+        self._client = MqttClient(self._dev, self.received, parts.clock.uptime_ms)
         self._work = asyncio.Event()
         self._backoff = Backoff(_FIRST_RETRY_MS, _MAX_RETRY_MS)
         self._results: "List[bytes]" = []

@@ -8,6 +8,7 @@ import pytest
 
 from tests.device.impostor import CONNACK, Impostor, Session, impostor
 from tests.device.rig import DEADLINE, Rig
+from tests.device.site import DEVICE
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE = 1, 3, 4, 8
 
@@ -143,3 +144,32 @@ async def test_a_broker_that_acknowledges_nothing_is_given_up(blank: Rig) -> Non
     async with against(blank, play):
         for _ in range(2):
             await asyncio.wait_for(sessions.get(), 2 * DEADLINE)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [publish(f"d/{DEVICE}/down/command", b'{"p": "{}", "m": "' + b"0" * 32 + b'"}'), b"\xd0\x00"],
+    ids=["command", "pingresp"],
+)
+async def test_a_flood_from_a_stolen_gateway_keeps_nobody_from_the_door(blank: Rig, packet: bytes) -> None:
+    """It holds the pinned key and never stops sending; buttons and phones are served all the same."""
+    flooding, over = asyncio.Event(), asyncio.Event()
+    flood = packet * (10_000 // len(packet))
+
+    async def play(session: Session) -> None:
+        await session.welcome()
+        with contextlib.suppress(ConnectionError):
+            while not over.is_set():
+                session.send(flood)
+                await session.writer.drain()
+                flooding.set()
+
+    async with against(blank, play):
+        await asyncio.wait_for(flooding.wait(), DEADLINE)
+        phone, key = blank.phone(), blank.site.key_for_phone()
+        for _ in range(3):
+            assert (await phone.unlock(key)).granted
+        await blank.door.strike.wait(0, DEADLINE)
+        await blank.door.tap_rex(0.4)
+        await blank.door.strike.wait(1, DEADLINE)
+        over.set()
