@@ -120,7 +120,9 @@ class TlsSocket:
             if count is None:
                 count = await self._stream.readinto(buffer)
             else:
-                await asyncio.sleep_ms(0)  # a peer that never stops sending must not keep the other tasks waiting
+                await asyncio.sleep_ms(
+                    0
+                )  # a peer that never stops sending must not keep the other tasks waiting
             if count:
                 return count
             if count == 0:
