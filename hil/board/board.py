@@ -18,6 +18,7 @@ from hil.board.nvs import Nvs
 from hil.board.parts import Door
 from hil.board.pins import Pins
 from hil.board.signals import Observable, TraceSink, now_us
+from hil.board.uart import Uarts
 from hil.board.wifi import Wifi
 from hil.vm import image
 from hil.vm.footprint import BENCH_KIB
@@ -83,6 +84,7 @@ class Board:
         self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
         self.pins = Pins(self.link, description.pins)
         self.door = Door(description, self.pins)
+        self.uarts = Uarts(self.link, self.pins, description.uart)
         self.nvs = Nvs(self.link, workdir / "nvs.json")
         self.wifi = Wifi(self.link)
         if medium is not None:
@@ -121,6 +123,7 @@ class Board:
         """Power off and close the console. The board is not usable afterwards."""
         await self.power_cut()
         self.door.stop()
+        self.uarts.close()
         self.console.close()
 
     async def power_on(self) -> None:

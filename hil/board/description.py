@@ -56,6 +56,18 @@ class OutputPart(_Strict):
     active: Literal["high", "low"] = "high"
 
 
+class UartPart(_Strict):
+    """A serial line, and what is at its end. ``de`` is the transceiver's driver enable, if it needs one;
+    ``baud`` the rate of the device, if it takes one only."""
+
+    number: int = Field(ge=1, le=2)
+    kind: Literal["osdp", "serial"] = "serial"
+    tx: PinNumber
+    rx: PinNumber
+    de: PinNumber | None = None
+    baud: int | None = Field(None, ge=300, le=5_000_000)
+
+
 class Description(_Strict):
     """One door on one board. ``rex``, ``led`` and ``buzzer`` may be missing."""
 
@@ -67,6 +79,7 @@ class Description(_Strict):
     rex: SwitchPart | None = None
     led: OutputPart | None = None
     buzzer: OutputPart | None = None
+    uart: tuple[UartPart, ...] = ()
 
     @property
     def pins(self) -> dict[str, int]:
@@ -78,12 +91,16 @@ class Description(_Strict):
             "led": self.led,
             "buzzer": self.buzzer,
         }
-        return {role: part.pin for role, part in parts.items() if part is not None}
+        pins = {role: part.pin for role, part in parts.items() if part is not None}
+        return pins | {f"uart{line.number}_de": line.de for line in self.uart if line.de is not None}
 
     @model_validator(mode="after")
     def _pins_are_distinct(self) -> "Description":
         owner: dict[int, str] = {}
-        for role, pin in self.pins.items():
+        lines = {f"uart{line.number}_{end}": getattr(line, end) for line in self.uart for end in ("tx", "rx")}
+        if len(lines) != 2 * len(self.uart):
+            raise ValueError("a uart is described twice")
+        for role, pin in (self.pins | lines).items():
             if pin in owner:
                 raise ValueError(f"pin {pin} is used by {owner[pin]} and {role}")
             owner[pin] = role

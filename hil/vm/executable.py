@@ -60,6 +60,7 @@ async def _model(sock: socket.socket, vm: int) -> None:
     from hil.board.core import Cause, Core
     from hil.board.nvs import Nvs
     from hil.board.pins import Pins
+    from hil.board.uart import Uarts
     from hil.board.wifi import Wifi
     from hil.vm.link import BLE, Link
     from hil.vm.radio_on_demand import RadioOnDemand
@@ -71,7 +72,7 @@ async def _model(sock: socket.socket, vm: int) -> None:
     ended = asyncio.Event()
     link = Link("micropython", on_lost=ended.set)
     Core(link, UNIQUE_ID, reset, epoch_us=time.time_ns() // 1000)
-    Pins(link, {})
+    Uarts(link, Pins(link, {}))
     Nvs(link, None)
     Wifi(link)
     link.attach(BLE, RadioOnDemand(link, UNIQUE_ID))

@@ -16,9 +16,9 @@ from typing import Protocol
 import structlog
 
 from hil.vm import wire
-from hil.vm.wire import BLE, CORE, GPIO, NET, NVS
+from hil.vm.wire import BLE, CORE, GPIO, NET, NVS, UART
 
-__all__ = ["BLE", "CORE", "GPIO", "NET", "NVS", "Channel", "Link"]
+__all__ = ["BLE", "CORE", "GPIO", "NET", "NVS", "UART", "Channel", "Link"]
 
 log = structlog.get_logger(__name__)
 

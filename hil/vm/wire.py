@@ -9,7 +9,7 @@ import struct
 from typing import NamedTuple
 
 POST, CALL, REPLY, ERROR, INTERRUPT = range(5)
-CORE, GPIO, BLE, NET, NVS = range(5)
+CORE, GPIO, BLE, NET, NVS, UART = range(6)
 
 HEADER = struct.Struct("<BBBBIQ")
 MARK = 0xB0

@@ -13,7 +13,7 @@ import uselect
 import utime
 from micropython import const
 
-CORE, GPIO, BLE, NET, NVS = range(5)
+CORE, GPIO, BLE, NET, NVS, UART = range(6)
 
 # const: a name that stays in a module costs heap, which on a real board these modules do not.
 _POST = const(0)

@@ -13,7 +13,7 @@ _IDLE_MS = const(10)  # one FreeRTOS tick
 _MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level)
 _OUT = const(1)
 _MAX_PIN = const(48)
-_PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt"}
+_PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt", "UART": "_uart"}
 _freq = 160000000
 _pins = {}
 
