@@ -25,7 +25,9 @@ def crc16(data: bytes) -> int:
     return crc
 
 
-def encode(address: int, sequence: int, block: bytes, body: bytes, session: "Optional[Session]" = None) -> bytes:
+def encode(
+    address: int, sequence: int, block: bytes, body: bytes, session: "Optional[Session]" = None
+) -> bytes:
     """A command's frame; in a `session`, which finds the block itself, with its MAC, and its data encrypted."""
     if session:
         block, body = session.cover(body)

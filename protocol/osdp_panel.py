@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional
 
+    from protocol.keys import Buffer
     from protocol.osdp_secure import Aes
 
 POLL_MS = 50
@@ -111,7 +112,7 @@ class Panel:
         self._due_ms = now_ms + REPLY_MS
         return self._wire
 
-    def receive(self, data: bytes, now_ms: int) -> None:
+    def receive(self, data: "Buffer", now_ms: int) -> None:
         """Bytes of the line, in any pieces."""
         for byte in data:
             try:

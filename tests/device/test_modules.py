@@ -15,7 +15,19 @@ from tests.device.rig import Rig
 # Modules of MicroPython on an ESP32 that the firmware may use; the rest of CPython's library is not there.
 ON_BOARD = {
     *("asyncio", "binascii", "collections", "errno", "gc", "hashlib", "json", "os", "select", "socket"),
-    *("struct", "sys", "time", "tls", "bluetooth", "machine", "micropython", "network", "device", "protocol"),
+    *(
+        "struct",
+        "sys",
+        "time",
+        "tls",
+        "bluetooth",
+        "cryptolib",
+        "machine",
+        "micropython",
+        "network",
+        "device",
+        "protocol",
+    ),
 }
 PURE = {"protocol", "binascii", "hashlib", "json", "struct"}  # no socket, file, clock or event loop
 FILES = image.firmware_files(ROOT)

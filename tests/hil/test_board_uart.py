@@ -169,7 +169,9 @@ time.sleep(60)
         assert device.heard.count(b"x") < 90
 
 
-async def test_what_does_not_fit_the_buffer_is_lost_and_a_console_uart_is_not_to_be_had(tmp_path: Path) -> None:
+async def test_what_does_not_fit_the_buffer_is_lost_and_a_console_uart_is_not_to_be_had(
+    tmp_path: Path,
+) -> None:
     source = """
 uart = machine.UART(1, 115200, tx=machine.Pin(17), rx=machine.Pin(16), rxbuf=32)
 try:

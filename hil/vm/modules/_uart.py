@@ -109,7 +109,7 @@ class UART(IOBase):
     def _wait(self, size, until=None):
         left = self._set[6]
         had = self.any()
-        while left and not (0 <= size <= had or until and until in self._rx):
+        while left and not (0 <= size <= had or (until and until in self._rx)):
             end = utime.ticks_add(utime.ticks_ms(), left)
             while self.any() == had and utime.ticks_diff(end, utime.ticks_ms()) > 0:
                 _board.wait_ms(utime.ticks_diff(end, utime.ticks_ms()))

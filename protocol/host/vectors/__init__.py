@@ -14,6 +14,7 @@ from protocol.host.vectors import (
     journal,
     keys,
     mqtt,
+    osdp,
     reader,
     sealed,
     topics,
@@ -41,6 +42,7 @@ TOPICS = {
     "pins": keys.pins,
     "mqtt": mqtt.mqtt,
     "reader": reader.reader,
+    "osdp": osdp.osdp,
 }
 
 

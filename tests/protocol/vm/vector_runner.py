@@ -18,13 +18,15 @@ from protocol import (
     keys,
     messages,
     mqtt,
+    osdp,
     topics,
     transfer,
     wiegand,
 )
-from protocol.errors import ProtocolError
+from protocol.errors import Malformed, ProtocolError
 from protocol.fragment import Reassembler, split
 from protocol.keypad import PinEntry
+from protocol.osdp_secure import Session
 from protocol.schedule import WeeklySchedule
 from protocol.x509_spki import spki_of, spki_pin
 
@@ -454,6 +456,62 @@ def decide(
             lockdown=lockdown,
         )
     )
+
+
+def _aes(key, iv):
+    try:
+        from cryptolib import aes
+    except ImportError:
+        from protocol.host.aes import Aes
+
+        return Aes(key, iv)
+    return aes(key, 2, iv) if iv else aes(key, 1)
+
+
+def _frame(wire):
+    """Byte by byte; one frame and nothing behind it."""
+    decoder, found = osdp.Decoder(), None
+    for byte in wire:
+        if found:
+            raise Malformed("osdp_size")
+        found = decoder.push(byte)
+    if not found:
+        raise Malformed("osdp_size")
+    return found
+
+
+@op
+def osdp_frame(wire):
+    frame, at = _frame(wire)
+    return {"address": frame[1], "control": frame[4], "block": frame[5:at].hex(), "body": frame[at:].hex()}
+
+
+@op
+def osdp_keys(scbk, rnd_a, rnd_b, block, client):
+    session = Session(_aes, unhex(scbk), unhex(rnd_a))
+    server = session.answer(unhex(block), bytes(9) + unhex(rnd_b) + unhex(client))
+    return {
+        "s_enc": session.s_enc.hex(),
+        "s_mac1": session.s_mac1.hex(),
+        "client": client,
+        "server": server.hex(),
+        "rmac_i": session.icv.hex(),
+    }
+
+
+@op
+def osdp_session(scbk, rnd_a, ccrypt, rmac_i, commands, replies):
+    session = Session(_aes, unhex(scbk), unhex(rnd_a))
+    frame, at = _frame(unhex(ccrypt))
+    proof = session.answer(frame[5:at], frame[at:])
+    frame, at = _frame(unhex(rmac_i))
+    session.confirm(frame[5:at], frame[at:])
+    sent, heard, sequence = [], [], 2
+    for body, reply in zip(commands, replies):  # noqa: B905  (not in MicroPython)
+        sequence = sequence % 3 + 1
+        sent.append(osdp.encode(0, sequence, b"", unhex(body), session).hex())
+        heard.append(session.open(*_frame(unhex(reply))).hex())
+    return {"proof": proof.hex(), "sent": sent, "heard": heard}
 
 
 @op
