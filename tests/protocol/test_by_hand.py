@@ -84,6 +84,9 @@ def _auth(caveats):
     return body + _mac(key, b"auth", _chal(), body)[:16], key
 
 
+LABELS = ("command", "time", "config", "journal", "table", "lookup")
+
+
 def test_the_tree_of_keys():
     tree = _vectors("keys")["tree"]["out"]
     root = _hkdf(K_DEV, b"credential")
@@ -91,7 +94,8 @@ def test_the_tree_of_keys():
         "credential_root": root.hex(),
         "epoch_0": _mac(root, b"epoch\x00").hex(),
         "epoch_1": K_EPOCH.hex(),
-        **{label: _hkdf(K_DEV, label.encode()).hex() for label in ("command", "time", "config", "journal")},
+        **{label: _hkdf(K_DEV, label.encode()).hex() for label in LABELS},
+        "osdp": _hkdf(K_DEV, b"osdp")[:16].hex(),
     }
 
 
