@@ -1,4 +1,4 @@
-"""``python -m hil.vm.sizes``: compile the firmware for MicroPython; list sizes, or what does not compile."""
+"""``python -m hil.vm.sizes``: compile the firmware for MicroPython; list sizes as shipped, or what does not compile."""
 
 import sys
 
@@ -11,7 +11,7 @@ def main() -> int:
     total = 0
     for name, path in image.firmware_files().items():
         try:
-            (compiled,) = image.compile_files({name: path}).values()
+            (compiled,) = image.compile_files({name: path}, shipped=True).values()
         except image.ImageError as error:
             errors.append(str(error))
             continue
