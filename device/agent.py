@@ -70,7 +70,7 @@ async def _run() -> None:
         counters.up("crash_" + name)
         parts.recorder.record(journal.EVENT_TASK_RESTARTED, value=names.index(name))
 
-    door_heart = Heart("door", parts.door.wake)
+    door_heart = Heart("door", parts.wake_door)
     ble_heart = Heart("ble", ble.wake)
     watchdog = Watchdog(machine.WDT(timeout=TIMEOUT_MS), [door_heart, ble_heart])
     for name, work in (

@@ -7,7 +7,8 @@ written.
 from micropython import const
 
 from protocol import access, journal
-from protocol.credential import Grant
+from protocol.command import MODES
+from protocol.credential import EXTENDED_TIME, Grant
 from protocol.handshake import ACTION_LOCK, ACTION_STATUS
 
 TYPE_CHECKING = False
@@ -47,34 +48,46 @@ class Authority:
         if auth.action == ACTION_STATUS:
             return status, parts.recorder.store.sequence
         if status == access.STATUS_GRANTED:
-            self._move(auth.action)
+            status = self._move(auth.action, bool(auth.token.flags & EXTENDED_TIME))
         elif self._repeats(auth.token.credential_id + bytes((status,))):
             return status, parts.recorder.store.sequence
         sequence = self._record(journal.METHOD_BLE, status, auth.token.credential_id, auth.action)
         return status, sequence
 
-    def exit_button(self) -> int:
-        """Somebody inside pressed the button."""
-        status = access.decide(access.Facts(journal.METHOD_REX))
+    def asked(self, method: int) -> int:
+        """Somebody inside pressed the button, or turned the key switch."""
+        door = self._parts.door
+        status = access.decide(access.Facts(method))
         if status == access.STATUS_GRANTED:
-            self._parts.door.release()
-        self._record(journal.METHOD_REX, status)
+            if method == journal.METHOD_REX:
+                door.let_out()
+            else:
+                door.release()
+        self._record(method, status)
         return status
 
     def command(self, command: "Command") -> "Tuple[int, int]":
         """A command that the gate admitted; returns the status and the sequence of its record."""
-        status = access.decide(access.Facts(journal.METHOD_REMOTE))
-        if command.op != "unlock":
-            status = access.STATUS_METHOD
+        modes = self._parts.modes
+        if command.op == "mode":
+            sequence = modes.command(MODES.index(command.args["mode"]))
+            self._parts.recorder.commit()
+            return access.STATUS_GRANTED, sequence
+        if command.op == "lock":
+            status = self._move(ACTION_LOCK)
+            return status, self._record(journal.METHOD_REMOTE, status, value=ACTION_LOCK)
+        status = access.decide(access.Facts(journal.METHOD_REMOTE, lockdown=modes.lockdown))
         if status == access.STATUS_GRANTED:
             self._parts.door.release()
         return status, self._record(journal.METHOD_REMOTE, status)
 
-    def _move(self, action: int) -> None:
-        if action == ACTION_LOCK:
-            self._parts.door.lock()
-        else:
-            self._parts.door.release()
+    def _move(self, action: int, extended: bool = False) -> int:
+        door = self._parts.door
+        if action != ACTION_LOCK:
+            door.release(extended)
+            return access.STATUS_GRANTED
+        door.lock()
+        return access.STATUS_MODE if door.released else access.STATUS_GRANTED
 
     def _record(self, method: int, status: int, subject: bytes = bytes(8), value: int = 0) -> int:
         """Record the decision and make it durable: the answer that follows promises it."""
@@ -107,4 +120,5 @@ class Authority:
             revoked=config.revoked(token.credential_id),
             min_generation=config.min_generation(token.subject),
             schedule=config.schedule(token.schedule_id),
+            lockdown=self._parts.modes.lockdown,
         )

@@ -4,7 +4,7 @@ import asyncio
 
 from device import pinmap
 from device.door import Door
-from protocol import access, journal
+from protocol import access
 
 
 def serve_exit(seconds: int) -> None:
@@ -14,18 +14,18 @@ def serve_exit(seconds: int) -> None:
 
 
 async def _serve(seconds: int) -> None:
-    def pressed() -> None:
-        if access.decide(access.Facts(journal.METHOD_REX)) == access.STATUS_GRANTED:
-            door.release()
+    def asked(method: int) -> None:
+        if access.decide(access.Facts(method)) == access.STATUS_GRANTED:
+            door.let_out()
 
-    door = Door(pinmap.load(), _nobody, pressed)
+    door = Door(pinmap.load(), _nobody, asked)
     try:
         await asyncio.wait_for(door.run(_nothing), seconds)
     except asyncio.TimeoutError:
         pass  # time to try again
 
 
-def _nobody(_reports: int) -> None:
+def _nobody(_event: int, _value: int = 0, _subject: bytes = b"") -> None:
     """There is no journal to tell."""
 
 

@@ -1,7 +1,8 @@
-"""The door: strike relay, position switch, exit button, LED and buzzer, driven by `door_table`.
+"""The door: lock, leaf and contacts, driven by `door_table`.
 
-The pulse of the relay ends in a machine.Timer callback, so it ends even if no task runs any more; and every
-path out of `run` de-energises. `release` is a plain call: the relay is energised before it returns.
+What the table calls released is the relay's on here; the pin map knows what that is in current. A pulse ends in a
+machine.Timer callback, so it ends even if no task runs any more; and every path out of `run` secures, but in a fire.
+`release` is a plain call: the lock is released before it returns.
 """
 
 import asyncio
@@ -10,27 +11,42 @@ from machine import Pin, Signal, Timer
 from micropython import const
 
 from device import door_table as table
+from device.alarms import TICK_MS, Alarms
+from device.contact import STABLE_MS, Contact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional
+    from typing import Any, Callable, Dict, Optional, Sequence
 
     from device.pinmap import PinRole
 
-_SETTLE_MS = const(
-    30
-)  # contacts bounce for a few ms; what is active for 400 ms must be seen (IEC 60839-11-1)
-_OPERATE_TIMER = const(0)
-_HELD_TIMER = const(1)
+_PULSE_TIMER = const(0)
+_TICK_TIMER = const(1)
 _MIN_OPERATE_MS = const(100)
-_MAX_OPERATE_MS = const(60_000)  # a door that stays released is a door policy, not a pulse
-
-
-def _input_pin(role: "PinRole", handler: "Callable[[Any], None]") -> "Any":
-    pull = {"up": Pin.PULL_UP, "down": Pin.PULL_DOWN}.get(role.pull or "")
-    pin = Pin(role.number, Pin.IN, pull)  # type: ignore[arg-type]  # None is no pull, says the documentation
-    pin.irq(handler, Pin.IRQ_RISING | Pin.IRQ_FALLING)
-    return Signal(pin, invert=role.invert)
+# Inputs and traits of the table, events and methods of the journal: as numbers they cost nothing. Tests hold them equal.
+_GRANT = const(0)
+_RELOCK = const(1)
+_LEAF_OPENED = const(2)
+_LEAF_CLOSED = const(3)
+_TIME = const(4)
+_SHUNT = const(5)
+_HOLD = const(6)
+_SECURE = const(7)
+_RELEASED = const(1)
+_TIMER = const(14)
+_FORCED = const(16)
+_HELD = const(32)
+_WARNING = const(64)
+_EVENT_DOOR_OPENED = const(4)
+_EVENT_DOOR_CLOSED = const(5)
+_EVENT_DOOR_FORCED = const(6)
+_EVENT_DOOR_HELD = const(7)
+_EVENT_DOOR_JAMMED = const(14)
+_EVENT_TAMPER = const(15)
+_EVENT_FIRE = const(20)
+_METHOD_REX = const(3)
+_METHOD_KEY_SWITCH = const(4)
+_EXTENDED = const(5)  # a place in `_times` that no state has
 
 
 def _output(role: "Optional[PinRole]") -> "Any":
@@ -42,62 +58,80 @@ def _output(role: "Optional[PinRole]") -> "Any":
 
 
 class Door:
-    """`report(reports)` hears of each change of state; `exit_requested()` decides on a press of the exit
-    button.
+    """`report(event, value=0, subject=…)` hears what the journal must have, and event 0 when only the state changed;
+    `asked(method)` decides on a press of the exit button or a turn of the key switch.
     """
 
     def __init__(
-        self,
-        pins: "Dict[str, PinRole]",
-        report: "Callable[[int], None]",
-        exit_requested: "Callable[[], None]",
+        self, pins: "Dict[str, PinRole]", report: "Callable[..., None]", asked: "Callable[[int], Any]"
     ) -> None:
         self._relay = _output(pins["relay"])
-        self._led = _output(pins.get("led"))
-        self._buzzer = _output(pins.get("buzzer"))
         self._report = report
-        self._exit_requested = exit_requested
+        self._asked = asked
+        self.alarms = Alarms(_output(pins.get("led")), _output(pins.get("buzzer")), report)
         self._flag = asyncio.ThreadSafeFlag()
-        self._edges = False
-        self._operate_over = False
-        self._held_over = False
-        self._operate = Timer(_OPERATE_TIMER)
-        self._held = Timer(_HELD_TIMER)
-        self._on_operate_over = self._operate_ended
-        self._on_held_over = self._held_ended
-        edge = self._edge_seen
-        self._dps = _input_pin(pins["dps"], edge) if "dps" in pins else None
-        self._rex = _input_pin(pins["rex"], edge) if "rex" in pins else None
-        self._leaf_open = self._dps is not None and bool(self._dps.value())
-        # A button that is stuck at boot is not a press.
-        self._pressed = self._rex is not None and bool(self._rex.value())
-        self.open_ms = 5000
-        self.held_ms = 30_000
-        self.state, actions = table.boot_state(self._leaf_open)
-        self._act(actions)
+        self._edges = self._time_over = self._ticked = self._ticking = self._pulse = False
+        self._held = self._fire = False
+        self._wrong = 0  # ticks for which the bolt has not been where it should
+        self._timer = Timer(_PULSE_TIMER)
+        self._ticker = Timer(_TICK_TIMER)
+        self._on_time = self._time_up
+        self._on_tick = self._tick_due
+        self._on_edge = self._edge_seen
+        self._fail_safe = pins["relay"].fail_safe
+        self.configure(5, ())
+        self._contacts: "Dict[str, Contact]" = {}
+        # The exit button before the leaf: who presses and opens at once has pressed first.
+        for name in ("fire", "rex", "key", "dps", "tamper", "bolt"):
+            if name in pins:
+                self._contacts[name] = Contact(name, pins[name], self._on_edge, self._changed)
+        # What is pressed or turned at boot is stuck, and no wish. A fire is one: the first look reports it.
+        self.state = table.boot_state(self._active("dps"))
+        self._enter(0)
+        if self._active("fire"):
+            self._contacts["fire"].active = 0
+            self._fire = self._fire_releases
+            self._enforce()
 
     @property
-    def leaf_open(self) -> bool:
-        """Whether the position switch says that the leaf is open."""
-        return self._leaf_open
+    def released(self) -> bool:
+        """Whether the lock is released, for a pulse or until further notice."""
+        return bool(table.TRAITS[self.state] & _RELEASED)
 
-    @property
-    def energised(self) -> bool:
-        """Whether the strike is released."""
-        return self.state in table.ENERGISED
+    def configure(self, open_s: float, policy: "Sequence[int]") -> None:
+        """Operate time, and the numbers of `door_table.POLICY` (else its defaults); each counts when it is next used."""
+        (held_s, warn_s, extended_s, relock_ms, jam_s, self.alarms.silence_s, fire, self._free_egress) = (
+            policy or [int(default) for default in table.POLICY.split()[1::3]]
+        )
+        warn_ms = max(0, min(warn_s, held_s - 1)) * 1000
+        held_ms = max(1, held_s) * 1000 - warn_ms
+        open_ms = max(_MIN_OPERATE_MS, int(open_s * 1000))
+        self._times = (0, open_ms, held_ms, warn_ms, relock_ms, max(open_ms, extended_s * 1000))
+        self._jam_ticks = jam_s * 1000 // TICK_MS
+        self._fire_releases = self._fail_safe or fire == 1
 
-    def configure(self, open_s: float, held_s: int) -> None:
-        """Operate time and held-open time; takes effect with the next release."""
-        self.open_ms = max(_MIN_OPERATE_MS, min(_MAX_OPERATE_MS, int(open_s * 1000)))
-        self.held_ms = max(1000, int(held_s * 1000))
+    def release(self, extended: bool = False) -> None:
+        """Release for the operate time, or for the extended one. The caller has decided."""
+        self._step(_GRANT, _EXTENDED if extended else 0)
 
-    def release(self) -> None:
-        """Energise the strike for the operate time. The caller has decided."""
-        self._step(table.GRANT)
+    def let_out(self) -> None:
+        """Somebody leaves: release, or expect the leaf to open if the way out needs no release."""
+        self._step(_SHUNT if self._free_egress else _GRANT)
 
     def lock(self) -> None:
-        """De-energise now."""
-        self._step(table.RELOCK)
+        """End a pulse now. What a mode or a fire holds released stays so."""
+        self._step(_RELOCK)
+
+    def hold(self, released: bool) -> None:
+        """Hold released until told otherwise, or secure: also what was released for a pulse."""
+        self._held = released
+        self._enforce()
+
+    def alarm(self, kind: int, subject: bytes = bytes(8)) -> None:
+        """Raise journal.EVENT_DURESS or EVENT_WRONG_CODES; it ends by itself."""
+        self.alarms.set(kind, 0)
+        self.alarms.set(kind, 1, subject)
+        self._flag.set()
 
     def wake(self) -> None:
         """Make the task look at everything once."""
@@ -108,92 +142,126 @@ class Door:
         try:
             # Edges between construction and now, or during a restart of this task.
             self._edges = True
+            if self._held or self._fire:
+                self._enforce()
             while True:
                 await self._look()
                 beat()
                 await self._flag.wait()
         finally:
-            self._relay.off()
-            self.lock()
+            if not self._fire:
+                self._relay.off()
+                self._step(_SECURE)
 
     async def _look(self) -> None:
-        if self._operate_over:
-            self._operate_over = False
-            # A grant may have come between the callback and this task: then the pulse is a new one.
-            if not self._relay.value():
-                self._step(table.RELOCK)
-        if self._held_over:
-            self._held_over = False
-            self._step(table.HELD_TIME)
+        if self._time_over:
+            self._time_over = False
+            self._step(_TIME)
         if self._edges:
             self._edges = False
-            await asyncio.sleep_ms(_SETTLE_MS)
-            self._read_exit_button()
-            self._read_leaf()
-
-    def _read_exit_button(self) -> None:
-        if self._rex is None:
-            return
-        pressed = bool(self._rex.value())
-        if pressed != self._pressed:
-            self._pressed = pressed
-            if pressed:
-                self._exit_requested()
-
-    def _read_leaf(self) -> None:
-        if self._dps is None:
-            return
-        leaf_open = bool(self._dps.value())
-        if leaf_open != self._leaf_open:
-            self._leaf_open = leaf_open
-            self._step(table.LEAF_OPENED if leaf_open else table.LEAF_CLOSED)
-
-    def _step(self, event: int) -> None:
-        before = self.state
-        self.state, actions = table.step(before, event)
-        self._act(actions)
-        if self.state != before:
-            self._report(actions & ~(table.REPORT_OPENED - 1))
-
-    def _act(self, actions: int) -> None:
-        if actions & table.ENERGISE:
-            self._operate_over = False
-            self._pulse()
-        if actions & table.DE_ENERGISE:
-            self._relay.off()
-            self._operate.deinit()
-        if actions & table.STOP_HELD:
-            self._held.deinit()
-        if actions & table.START_HELD:
-            self._held.init(mode=Timer.ONE_SHOT, period=self.held_ms, callback=self._on_held_over)
+            await asyncio.sleep_ms(STABLE_MS)
+            storm = 0
+            for contact in self._contacts.values():
+                if not contact.look():
+                    self._edge_seen()
+                storm |= contact.storm
+            self.alarms.set(_EVENT_TAMPER, self._active("tamper") | storm)
         self._indicate()
 
-    def _pulse(self) -> None:
-        """The operate time counts from the contact on; without a timer to end it there is no pulse."""
+    def _active(self, name: str) -> int:
+        contact = self._contacts.get(name)
+        return contact.active if contact else 0
+
+    def _indicate(self) -> None:
+        """Watch the bolt, show the alarms, and tick while there is need."""
+        ticked, self._ticked = self._ticked, False
+        released = self.released
+        # A bolt that is thrown though released, or not thrown though secured in a closed leaf.
+        wrong = "bolt" in self._contacts and self._active("bolt") == released
+        wrong = wrong and (released or not self._active("dps"))
+        if not wrong:
+            self._wrong = 0
+        elif ticked:
+            self._wrong += 1
+        self.alarms.set(_EVENT_DOOR_JAMMED, wrong and self._wrong >= self._jam_ticks)
+        warning = table.TRAITS[self.state] & _WARNING
+        self.alarms.show(released, warning, ticked)
+        ticking = wrong or warning or self.alarms.on
+        if bool(ticking) != self._ticking:
+            self._ticking = bool(ticking)
+            self._ticker.deinit()
+            if ticking:
+                self._ticker.init(mode=Timer.PERIODIC, period=TICK_MS, callback=self._on_tick)
+
+    def _changed(self, name: str, active: int) -> None:
+        if name == "dps":
+            self._step(_LEAF_OPENED if active else _LEAF_CLOSED)
+        elif name == "fire":
+            self._report(_EVENT_FIRE, active)
+            self._fire = self._fire_releases and bool(active)
+            self._enforce()
+        elif active and name == "rex":
+            self._asked(_METHOD_REX)
+        elif active and name == "key":
+            self._asked(_METHOD_KEY_SWITCH)
+
+    def _enforce(self) -> None:
+        self._step(_HOLD if self._held or self._fire else _SECURE)
+
+    def _step(self, event: int, time: int = 0) -> None:
+        before = self.state
+        after = table.step(before, event)
+        if after < 0:
+            return
+        self.state = after
+        was, now = table.TRAITS[before], table.TRAITS[after]
+        # A leaf that opens in the operate time does not begin another one.
+        over = (event != _LEAF_OPENED or (was ^ now) & _TIMER) and self._enter(time)
+        if event == _LEAF_CLOSED:
+            self._report(_EVENT_DOOR_CLOSED)
+        elif event == _LEAF_OPENED and not now & _FORCED:
+            self._report(_EVENT_DOOR_OPENED)
+        self.alarms.set(_EVENT_DOOR_FORCED, now & _FORCED)
+        self.alarms.set(_EVENT_DOOR_HELD, now & _HELD)
+        self._report(0)
+        self._flag.set()
+        if over:
+            self._step(_TIME)
+
+    def _enter(self, time: int) -> bool:
+        """Make lock and timer follow the state; True: its time is over at once.
+
+        The operate time counts from the contact on; without a timer to end it there is no pulse.
+        """
+        trait = table.TRAITS[self.state]
+        released = trait & _RELEASED
+        time = time or (trait & _TIMER) >> 1
+        ms = self._times[time]
+        self._timer.deinit()
+        self._time_over = False
+        self._pulse = bool(released and time)
+        self._relay.value(released and (ms or not time))
         timed = False
-        self._relay.on()
         try:
-            self._operate.init(mode=Timer.ONE_SHOT, period=self.open_ms, callback=self._on_operate_over)
+            if ms:
+                self._timer.init(mode=Timer.ONE_SHOT, period=ms, callback=self._on_time)
             timed = True
         finally:
             if not timed:
                 self._relay.off()
+                self.state = table.boot_state(self._active("dps"))
+        return time > 0 and not ms
 
-    def _indicate(self) -> None:
-        if self._led is not None:
-            self._led.value(1 if self.energised else 0)
-        if self._buzzer is not None:
-            self._buzzer.value(1 if self.state in table.ALARMED else 0)
-
-    def _operate_ended(self, _timer: "Any") -> None:
-        self._relay.off()
-        self._operate_over = True
+    def _time_up(self, _timer: "Any") -> None:
+        if self._pulse:
+            self._relay.off()
+        self._time_over = True
         self._flag.set()
 
-    def _held_ended(self, _timer: "Any") -> None:
-        self._held_over = True
+    def _tick_due(self, _timer: "Any") -> None:
+        self._ticked = True
         self._flag.set()
 
-    def _edge_seen(self, _pin: "Any") -> None:
+    def _edge_seen(self) -> None:
         self._edges = True
         self._flag.set()

@@ -1,61 +1,65 @@
-"""The door as one table: (state, input) -> (next state, actions). Pure; `door.py` drives it.
+"""The door as one table: (state, input) -> next state, and what the door does in each state. Pure; `door.py` drives it.
 
-Fail-secure strike: energised means unlocked, and every state but RELEASED and OPENED is de-energised. An
-input without an entry changes nothing.
+It speaks of released and secured; which of them takes current follows from the lock, and is the driver's. The table with
+names is drawn in docs/firmware.md.
 """
 
-LOCKED = 0  # de-energised, leaf closed
-RELEASED = 1  # energised, leaf closed
-OPENED = 2  # energised, leaf open
-OPEN = 3  # de-energised again, leaf still open
-HELD = 4  # leaf open for too long
-FORCED = 5  # leaf open and nobody had released it
-STATE_NAMES = ("locked", "released", "opened", "open", "held", "forced")
+STATE_NAMES = (
+    "locked",
+    "released",
+    "opened",
+    "open",
+    "warning",
+    "held",
+    "forced",
+    "relocking",
+    "shunted",
+    "unlocked",
+    "unlocked_open",
+)
 
-GRANT = 0
-RELOCK = 1  # operate time is over, or somebody locks
-LEAF_OPENED = 2
-LEAF_CLOSED = 3
-HELD_TIME = 4  # the leaf was open for the policy's time after the strike locked again
-INPUT_NAMES = ("grant", "relock", "leaf_opened", "leaf_closed", "held_time")
+# What a state does: bit 0 released, bits 1 to 3 its time (a place in the driver's times; 0: none), 16 forced, 32 held open,
+# 64 warning.
+TRAITS = b"\x00\x03\x03\x04\x46\x20\x10\x09\x02\x01\x01"
 
-# Actions, a bit set.
-ENERGISE = 1  # (again) for the whole operate time
-DE_ENERGISE = 2
-START_HELD = 4
-STOP_HELD = 8
-REPORT_OPENED = 16
-REPORT_CLOSED = 32
-REPORT_FORCED = 64
-REPORT_HELD = 128
+# Numbers of the door's policy in the driver's order: name, default, highest.
+POLICY = (
+    "held_s 30 86400 "  # leaf open, lock secured
+    "warn_s 10 3600 "  # the last of these seconds beep
+    "extended_s 20 300 "  # operate time of credentials with EXTENDED_TIME
+    "relock_ms 0 60000 "  # from the closed leaf to the secured lock
+    "jam_s 3 60 "  # for the bolt to follow
+    "silence_s 60 3600 "  # an alarm sounds for so long
+    "fire_releases 0 1 "  # a fail-secure lock too; a fail-safe one is always released
+    "free_egress 0 1"  # the exit contact releases nothing, it tells that the leaf will open
+)
 
-ENERGISED = (RELEASED, OPENED)
-ALARMED = (HELD, FORCED)
-
-TABLE = {
-    (LOCKED, GRANT): (RELEASED, ENERGISE),
-    (LOCKED, LEAF_OPENED): (FORCED, REPORT_FORCED),
-    (RELEASED, GRANT): (RELEASED, ENERGISE),
-    (RELEASED, RELOCK): (LOCKED, DE_ENERGISE),
-    (RELEASED, LEAF_OPENED): (OPENED, REPORT_OPENED),
-    (OPENED, GRANT): (OPENED, ENERGISE),
-    (OPENED, RELOCK): (OPEN, DE_ENERGISE | START_HELD),
-    (OPENED, LEAF_CLOSED): (LOCKED, DE_ENERGISE | REPORT_CLOSED),  # one entry per grant
-    (OPEN, GRANT): (OPENED, ENERGISE | STOP_HELD),
-    (OPEN, LEAF_CLOSED): (LOCKED, STOP_HELD | REPORT_CLOSED),
-    (OPEN, HELD_TIME): (HELD, REPORT_HELD),
-    (HELD, GRANT): (OPENED, ENERGISE),
-    (HELD, LEAF_CLOSED): (LOCKED, REPORT_CLOSED),
-    (FORCED, GRANT): (OPENED, ENERGISE),
-    (FORCED, LEAF_CLOSED): (LOCKED, REPORT_CLOSED),
-}
+_LETTERS = "LROPWHFCSUV"
+# A row for each state, a place for each input; a dot changes nothing.
+#   0 grant: somebody may pass                  4 time: the time of the state is over
+#   1 relock: ends a pulse, but not a mode      5 shunt: somebody opens mechanically from inside
+#   2 leaf opened                               6 hold: a mode or a fire releases until it says
+#   3 leaf closed                               7 secure
+_NEXT = (
+    "R.F..SU."  # locked
+    "RLO.L.UL"  # released
+    "OP.CP.VP"  # opened: one entry for each grant
+    "O..LW.V."  # open
+    "O..LH.V."  # warning
+    "O..L..V."  # held
+    "O..L..V."  # forced
+    "RLP.L.UL"  # relocking: who opens now needs no grant, and gets no more time
+    "R.P.LSU."  # shunted
+    "..V....L"  # unlocked
+    "...U...P"  # unlocked, leaf open
+)
 
 
-def step(state: int, event: int) -> "tuple[int, int]":
-    """Next state and actions; an input that means nothing in `state` leaves it alone."""
-    return TABLE.get((state, event), (state, 0))
+def step(state: int, event: int) -> int:
+    """The next state; -1: the input means nothing in `state`."""
+    return _LETTERS.find(_NEXT[state * 8 + event])
 
 
-def boot_state(leaf_open: bool) -> "tuple[int, int]":
-    """State at boot: always de-energised. Who opened an open leaf is unknown, so it is not forced."""
-    return (OPEN, START_HELD) if leaf_open else (LOCKED, 0)
+def boot_state(leaf_open: int) -> int:
+    """State at boot: always secured. Who opened an open leaf is unknown, so it is not forced."""
+    return 3 if leaf_open else 0

@@ -4,7 +4,7 @@ here.
 
 import machine
 
-from device import door_table, pinmap
+from device import pinmap
 from device.authority import Authority
 from device.clock import Clock, set_rtc_to
 from device.config_store import NumberFile
@@ -12,6 +12,7 @@ from device.counters import Counters
 from device.door import Door
 from device.identity import BASE, Identity
 from device.journal_store import JournalStore
+from device.modes import Modes
 from device.policy import ConfigKeeper
 from device.recorder import Recorder
 from protocol import journal
@@ -20,13 +21,6 @@ from protocol.command import CommandGate
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Tuple
-
-_REPORTS = (
-    (door_table.REPORT_OPENED, journal.EVENT_DOOR_OPENED),
-    (door_table.REPORT_CLOSED, journal.EVENT_DOOR_CLOSED),
-    (door_table.REPORT_FORCED, journal.EVENT_DOOR_FORCED),
-    (door_table.REPORT_HELD, journal.EVENT_DOOR_HELD),
-)
 
 
 class Parts:
@@ -37,7 +31,7 @@ class Parts:
         self.door_changed: "Callable[[], None]" = _nothing
         # What may be fetched: (version in force, what takes a file of another); see device.inbox.
         self.kinds: "Dict[str, Tuple[Callable[[], int], Callable[[str, int], Any]]]" = {}
-        self.door = Door(pinmap.load(), self._door_reported, self._exit_requested)
+        self.door = Door(pinmap.load(), self._door_reported, self._asked)
         self.identity = Identity(base)
         floor = NumberFile(base + "/floor")
         set_rtc_to(floor.value)
@@ -47,6 +41,7 @@ class Parts:
         )
         store = JournalStore(base + "/journal", self.identity.begin_boot())
         self.recorder = Recorder(store, self.clock, self.counters)
+        self.modes = Modes(self, NumberFile(base + "/mode"))
         self.gate = CommandGate(self.identity.device_id, self.identity.boot)
         self.authority = Authority(self)
         self.recorder.record(journal.EVENT_BOOT, value=machine.reset_cause())
@@ -60,16 +55,21 @@ class Parts:
 
     def _configure(self) -> None:
         current = self.config.current
-        self.door.configure(current.open_s, current.held_s)
+        self.door.configure(current.open_s, current.door)
+        self.modes.follow()
 
-    def _door_reported(self, reports: int) -> None:
-        for report, event in _REPORTS:
-            if reports & report:
-                self.recorder.record(event)
+    def wake_door(self) -> None:
+        """Every few seconds: the door's task is to show that it lives, and the schedule to be followed."""
+        self.door.wake()
+        self.modes.follow()
+
+    def _door_reported(self, event: int, value: int = 0, subject: bytes = bytes(8)) -> None:
+        if event:
+            self.recorder.record(event, subject=subject, value=value)
         self.door_changed()
 
-    def _exit_requested(self) -> None:
-        self.authority.exit_button()
+    def _asked(self, method: int) -> None:
+        self.authority.asked(method)
 
 
 def _nothing() -> None:

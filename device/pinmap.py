@@ -1,7 +1,9 @@
-"""The pin map: which GPIO is the relay, the door position switch, the exit button, the LED and the buzzer.
+"""The pin map: which GPIO is the lock's relay, which are the door's contacts, the LED and the buzzer; and the lock's kind.
 
-`/pins.json` overrides the default for one board: `{"relay": 26, "rex": {"pin": 14, "invert": false}, "led":
-null}`. A role set to null is not wired. `invert` means that the pin is low when the role is active.
+`/pins.json` overrides the default for one board: `{"lock": "fail_safe", "relay": 26, "rex": {"pin": 14, "invert":
+false}, "led": null, "bolt": 32}`. A role set to null is not wired. `invert` means that the pin is low when the role is
+active; of the relay: while the lock has current. A `fail_secure` lock (the default) is released by current, a
+`fail_safe` one by its absence.
 """
 
 import json
@@ -21,12 +23,20 @@ _DEFAULTS = (
     ("rex", 14, True, "up"),
     ("led", 2, False, None),
     ("buzzer", 25, False, None),
+    # Wired only where the file names a pin.
+    ("bolt", None, True, "up"),  # closed while the bolt is thrown, or the armature bonded
+    ("tamper", None, False, "up"),  # closed while nobody touches the enclosure: a cut wire is tamper
+    ("key", None, True, "up"),  # closed while the key is turned
+    ("fire", None, False, "up"),  # closed while there is no fire: a cut wire is one
 )
-_REQUIRED = ("relay",)
 
 
 class PinRole:
-    """One wired role: GPIO number, polarity and pull resistor (`up`, `down` or None)."""
+    """One wired role: GPIO number, polarity and pull resistor (`up`, `down` or None). The relay's is active while
+    the lock is released, whatever its kind.
+    """
+
+    fail_safe = False
 
     def __init__(self, number: int, invert: bool, pull: "Optional[str]") -> None:
         self.number = number
@@ -36,22 +46,29 @@ class PinRole:
 
 def default_map() -> "Dict[str, PinRole]":
     """The map of the reference board."""
-    return {name: PinRole(number, invert, pull) for name, number, invert, pull in _DEFAULTS}
+    return {
+        name: PinRole(number, invert, pull) for name, number, invert, pull in _DEFAULTS if number is not None
+    }
 
 
 def _is_pin(value: "Any") -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PIN
 
 
-def _override(role: PinRole, value: "Any") -> PinRole:
-    if _is_pin(value):
-        return PinRole(value, role.invert, role.pull)
-    if not isinstance(value, dict) or not _is_pin(value.get("pin", role.number)):
+def _override(name: str, value: "Any") -> PinRole:
+    known = [(number, invert, pull) for role, number, invert, pull in _DEFAULTS if role == name]
+    if not known:
+        raise ValueError("unknown role")
+    number, invert, pull = known[0]
+    if not isinstance(value, dict):
+        value = {"pin": value}
+    number = value.get("pin", number)
+    if not _is_pin(number):
         raise ValueError("pin")
-    invert, pull = value.get("invert", role.invert), value.get("pull", role.pull)
+    invert, pull = value.get("invert", invert), value.get("pull", pull)
     if not isinstance(invert, bool) or pull not in (None, "up", "down"):
         raise ValueError("pin options")
-    return PinRole(value.get("pin", role.number), invert, pull)
+    return PinRole(number, invert, pull)
 
 
 def parse(text: str) -> "Dict[str, PinRole]":
@@ -60,15 +77,19 @@ def parse(text: str) -> "Dict[str, PinRole]":
     overrides = json.loads(text)
     if not isinstance(overrides, dict):
         raise ValueError("pin map")
-    for name in overrides:
-        if name not in pins:
-            raise ValueError("unknown role")
-        if overrides[name] is None:
-            if name in _REQUIRED:
-                raise ValueError("role is required")
+    lock = overrides.pop("lock", "fail_secure")
+    if lock not in ("fail_secure", "fail_safe"):
+        raise ValueError("lock")
+    for name, value in overrides.items():
+        if value is not None:
+            pins[name] = _override(name, value)
+        elif name in pins and name != "relay":
             del pins[name]
         else:
-            pins[name] = _override(pins[name], overrides[name])
+            raise ValueError("role is required")
+    relay = pins["relay"]
+    relay.fail_safe = lock == "fail_safe"
+    relay.invert ^= relay.fail_safe
     numbers = [role.number for role in pins.values()]
     if len(set(numbers)) != len(numbers):
         raise ValueError("pin used twice")

@@ -5,6 +5,7 @@ The envelope is kept on flash as it came, and its seal is checked again at each 
 
 import struct
 
+from device import door_table
 from device.config_store import SlotFile
 from device.json_members import members, value
 from protocol.envelope import LABEL_CONFIG, open_text
@@ -14,7 +15,7 @@ from protocol.x509_spki import check_pins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Tuple
+    from typing import Any, Dict, Optional, Sequence, Tuple
 
     from device.counters import Counters
     from protocol.keys import Buffer
@@ -57,7 +58,8 @@ class Config:
         self.max_u_s = 60
         self.pins: "Tuple[str, ...]" = ()  # of the broker; none: those of provisioning
         self.open_s = 5.0
-        self.held_s = 30
+        self.unlock_schedule = 0
+        self.door: "Sequence[int]" = ()
 
     def revoked(self, credential_id: bytes) -> bool:
         """Whether this credential (8 bytes) is on the list."""
@@ -150,7 +152,12 @@ def _pack_window(raw: "Any") -> bytes:
 
 def _parse_policy(config: Config, raw: "Dict[str, Any]") -> None:
     config.max_u_s = _integer(raw.get("max_u_s", config.max_u_s), 86_400)
-    config.held_s = _integer(raw.get("held_s", config.held_s), 86_400)
+    config.unlock_schedule = _integer(raw.get("unlock_schedule", 0), 0xFFFF)
+    fields = door_table.POLICY.split()
+    config.door = [
+        _integer(raw.get(fields[at], int(fields[at + 1])), int(fields[at + 2]))
+        for at in range(0, len(fields), 3)
+    ]
     open_s = raw.get("open_s", config.open_s)
     if not isinstance(open_s, (int, float)) or not 0.1 <= open_s <= 60:
         raise Malformed("config_policy")

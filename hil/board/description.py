@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -37,15 +37,18 @@ class RelayPart(_Strict):
 
 
 class StrikePart(_Strict):
-    """Fed by the relay's normally open contact. Fail-secure: locked without current."""
+    """A strike or a maglock, fed by a supply of its own through a contact of the relay. Fail-secure: locked without
+    current. The normally closed contact keeps the current on while the board is without power or in a reset."""
 
     mode: Literal["fail-secure", "fail-safe"] = "fail-secure"
+    contact: Literal["normally-open", "normally-closed"] = "normally-open"
     release_ms: Milliseconds = 15.0
     lock_ms: Milliseconds = 10.0
 
 
 class SwitchPart(_Strict):
-    """A contact; ``active`` is the level at the pin while the leaf is away or the button is pressed."""
+    """A contact; ``active`` is the level at the pin while the leaf is away, the button is pressed, the key turned, the
+    bolt thrown, the enclosure open, or while there is a fire."""
 
     pin: PinNumber
     active: Literal["high", "low"]
@@ -69,7 +72,7 @@ class UartPart(_Strict):
 
 
 class Description(_Strict):
-    """One door on one board. ``rex``, ``led`` and ``buzzer`` may be missing."""
+    """One door on one board. All but ``relay`` and ``dps`` may be missing."""
 
     name: str = Field(min_length=1, max_length=60)
     mcu: Mcu = Field(default_factory=lambda: Mcu.model_validate({}))
@@ -77,6 +80,10 @@ class Description(_Strict):
     strike: StrikePart = StrikePart()
     dps: SwitchPart
     rex: SwitchPart | None = None
+    bolt: SwitchPart | None = None
+    tamper: SwitchPart | None = None
+    key: SwitchPart | None = None
+    fire: SwitchPart | None = None
     led: OutputPart | None = None
     buzzer: OutputPart | None = None
     uart: tuple[UartPart, ...] = ()
@@ -88,11 +95,28 @@ class Description(_Strict):
             "relay": self.relay,
             "dps": self.dps,
             "rex": self.rex,
+            "bolt": self.bolt,
+            "tamper": self.tamper,
+            "key": self.key,
+            "fire": self.fire,
             "led": self.led,
             "buzzer": self.buzzer,
         }
         pins = {role: part.pin for role, part in parts.items() if part is not None}
         return pins | {f"uart{line.number}_de": line.de for line in self.uart if line.de is not None}
+
+    @property
+    def pin_map(self) -> dict[str, Any]:
+        """What the board's ``/pins.json`` must say of this wiring."""
+        current_is_low = (self.relay.active == "low") != (self.strike.contact == "normally-closed")
+        roles: dict[str, Any] = {"relay": {"pin": self.relay.pin, "invert": current_is_low}}
+        for role in ("dps", "rex", "bolt", "tamper", "key", "fire", "led", "buzzer"):
+            part = getattr(self, role)
+            if part is not None:
+                roles[role] = {"pin": part.pin, "invert": part.active == "low"}
+            elif role in ("rex", "led", "buzzer"):  # the firmware's default has them
+                roles[role] = None
+        return {"lock": self.strike.mode.replace("-", "_"), **roles}
 
     @model_validator(mode="after")
     def _pins_are_distinct(self) -> "Description":

@@ -1,4 +1,4 @@
-"""The door the board is wired to: relay, strike, leaf, position switch, exit button.
+"""The door the board is wired to: relay, strike or maglock, leaf, and the contacts around them.
 
 Each part follows the one before it after its own mechanical time. Times are the model's, to the
 microsecond, even when the event loop is late.
@@ -38,25 +38,44 @@ class _Lagging:
 
 
 class Door:
-    """``relay`` (1: contact closed), ``strike`` (1: released), ``leaf`` (1: open), ``rex`` (1: pressed)."""
+    """``relay`` (1: coil pulled in), ``strike`` (1: released), ``bolt`` (1: its sensor says thrown), ``leaf`` (1: open),
+    ``rex`` (1: pressed), ``key`` (1: turned), ``tamper`` (1: enclosure open), ``fire`` (1: alarm)."""
 
     def __init__(self, description: Description, pins: Pins) -> None:
         self._about = description
         self._pins = pins
         self.relay = Observable[int]("relay_contact", 0)
-        self.strike = Observable[int]("strike_released", int(description.strike.mode == "fail-safe"))
+        self.strike = Observable[int]("strike_released", self._released(0))
         self.leaf = Observable[int]("leaf_open", 0)
         self.rex = Observable[int]("rex_pressed", 0)
+        self.bolt = Observable[int]("bolt_thrown", 1 - self.strike.value)
+        self.key = Observable[int]("key_turned", 0)
+        self.tamper = Observable[int]("enclosure_open", 0)
+        self.fire = Observable[int]("fire", 0)
+        self._jammed = False
         self._contact = _Lagging(self.relay)
         self._bolt = _Lagging(self.strike)
         pins["relay"].level.listen(self._coil)
         self.relay.listen(self._current)
-        self._wire_switch("dps", description.dps.active, self.leaf)
-        if description.rex is not None:
-            self._wire_switch("rex", description.rex.active, self.rex)
+        self.strike.listen(lambda strike: self.bolt.set(1 - strike.value, strike.t_us))
+        for role, signal in self._contacts().items():
+            part = getattr(description, role)
+            if part is not None:
+                self._wire_switch(role, part.active, signal)
+
+    def _contacts(self) -> dict[str, Observable[int]]:
+        return {
+            "dps": self.leaf,
+            "rex": self.rex,
+            "bolt": self.bolt,
+            "tamper": self.tamper,
+            "key": self.key,
+            "fire": self.fire,
+        }
 
     def trace(self, sink: TraceSink, scope: str) -> None:
-        for signal in (self.relay, self.strike, self.leaf, self.rex):
+        wired = [s for role, s in self._contacts().items() if role in self._about.pins]
+        for signal in (self.relay, self.strike, *wired):
             signal.trace(sink, scope)
 
     @property
@@ -95,6 +114,27 @@ class Door:
         await asyncio.sleep(hold_s)
         self.release_rex()
 
+    async def turn_key(self, hold_s: float = 0.4) -> None:
+        """Turn the key switch and let it spring back."""
+        self.key.set(1)
+        await asyncio.sleep(hold_s)
+        self.key.set(0)
+
+    async def chatter(self, role: str, edges: int, each_s: float) -> None:
+        """Toggle a contact's pin so often, as a bouncing contact or a hand on the wire does; it ends as it was."""
+        level = self._pins.level(role)
+        for edge in range(edges + edges % 2):
+            self._pins.set_input(role, level ^ (1 - edge % 2))
+            await asyncio.sleep(each_s)
+
+    def jam(self) -> None:
+        """The bolt stays where it is, whatever the current does, until ``unjam``."""
+        self._jammed = True
+
+    def unjam(self) -> None:
+        self._jammed = False
+        self._current(self.relay)
+
     def stop(self) -> None:
         self._contact.stop()
         self._bolt.stop()
@@ -105,9 +145,17 @@ class Door:
         self._contact.follow(energised, pin.t_us, about.operate_ms if energised else about.release_ms)
 
     def _current(self, contact: Observable[int]) -> None:
+        if self._jammed:
+            return
         about = self._about.strike
-        released = contact.value if about.mode == "fail-secure" else 1 - contact.value
+        released = self._released(contact.value)
         self._bolt.follow(released, contact.t_us, about.release_ms if released else about.lock_ms)
+
+    def _released(self, coil: int) -> int:
+        """Whether the lock is released when the relay's coil is in that state."""
+        about = self._about.strike
+        current = coil if about.contact == "normally-open" else 1 - coil
+        return current if about.mode == "fail-secure" else 1 - current
 
     def _wire_switch(self, role: str, active: str, signal: Observable[int]) -> None:
         high = int(active == "high")

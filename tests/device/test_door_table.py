@@ -1,110 +1,243 @@
-"""The door's table: what must hold in every state, over any sequence of inputs."""
+"""The door's table: every state and input has its entry or is a documented no-op, and what must hold over any sequence."""
+
+import ast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device import door_table as t
+from hil.door_chart import INPUT_NAMES, NOTHING, PAGE, TRAIT_NAMES, chart, drawn
+from protocol import journal
+from protocol.command import MODES
+from tests.device.on_vm import ROOT
+from tests.protocol.test_spec import _constants
 
-STATES = range(len(t.STATE_NAMES))
-INPUTS = range(len(t.INPUT_NAMES))
+STATES = {name: number for number, name in enumerate(t.STATE_NAMES)}
+INPUTS = {name: number for number, name in enumerate(INPUT_NAMES)}
+RELEASED, FORCED, HELD, WARNING, TIMER = 1, 16, 32, 64, 14
+SEQUENCES = st.lists(st.sampled_from(INPUT_NAMES), max_size=60)
 
 
-class Strike:
-    """What the actions do to the relay."""
+def named(state, event):
+    """Name of the next state, or None."""
+    after = t.step(STATES[state], INPUTS[event])
+    return t.STATE_NAMES[after] if after >= 0 else None
 
+
+def trait(state):
+    return t.TRAITS[STATES[state]]
+
+
+def walk(leaf_open, inputs):
+    """(state, input, state after) of each step that does something; impossible moves of the leaf are left out."""
+    state = t.STATE_NAMES[t.boot_state(leaf_open)]
+    for event in inputs:
+        if event in ("leaf_opened", "leaf_closed"):
+            if leaf_open == (event == "leaf_opened"):
+                continue
+            leaf_open = not leaf_open
+        after = named(state, event) or state
+        yield state, event, after, leaf_open
+        state = after
+
+
+# The same door, said otherwise: three facts and the rules that move them, with no state of the table.
+class Oracle:
     def __init__(self, leaf_open):
-        self.state, actions = t.boot_state(leaf_open)
-        self.on = False
-        self.reports = []
-        self.act(actions)
-
-    def act(self, actions):
-        assert not (actions & t.ENERGISE and actions & t.DE_ENERGISE)
-        if actions & t.ENERGISE:
-            self.on = True
-        if actions & t.DE_ENERGISE:
-            self.on = False
-        self.reports.append(actions & ~(t.REPORT_OPENED - 1))
+        self.leaf_open = leaf_open
+        self.lock = "secured"  # or "pulse", "closing", "free"
+        self.opening = "legitimate" if leaf_open else None  # or "forced"; None: closed
+        self.waited = 0  # times that ran out since the open leaf was secured
+        self.expected = False  # somebody opens from inside
 
     def step(self, event):
-        self.state, actions = t.step(self.state, event)
-        self.act(actions)
-        return actions
+        getattr(self, event)()
+        if self.lock != "secured":
+            self.waited, self.expected = 0, False
+            self.opening = "legitimate" if self.leaf_open else None
+
+    def grant(self):
+        if self.lock != "free":
+            self.lock = "pulse"
+
+    def relock(self):
+        if self.lock != "free":
+            self.lock = "secured"
+
+    def leaf_opened(self):
+        self.leaf_open = True
+        legitimate = self.lock != "secured" or self.expected
+        self.opening, self.waited, self.expected = "legitimate" if legitimate else "forced", 0, False
+        if self.lock == "closing":
+            self.lock = "secured"
+
+    def leaf_closed(self):
+        self.leaf_open, self.opening, self.waited = False, None, 0
+        if self.lock == "pulse":
+            self.lock = "closing"
+
+    def time(self):
+        self.expected = False
+        if self.lock in ("pulse", "closing"):
+            self.lock = "secured"
+        elif self.lock == "secured" and self.opening == "legitimate":
+            self.waited = min(2, self.waited + 1)
+
+    def shunt(self):
+        if self.lock == "secured" and not self.leaf_open:
+            self.expected = True
+
+    def hold(self):
+        self.lock = "free"
+
+    def secure(self):
+        self.lock = "secured"
+
+    @property
+    def name(self):
+        if self.lock == "free":
+            return "unlocked_open" if self.leaf_open else "unlocked"
+        if self.lock == "closing":
+            return "relocking"
+        if self.lock == "pulse":
+            return "opened" if self.leaf_open else "released"
+        if self.opening == "forced":
+            return "forced"
+        if self.leaf_open:
+            return ("open", "warning", "held")[self.waited]
+        return "shunted" if self.expected else "locked"
 
 
-@given(st.booleans(), st.lists(st.sampled_from(list(INPUTS))))
-def test_the_relay_is_energised_exactly_in_the_released_states(leaf_open, inputs):
-    strike = Strike(leaf_open)
-    assert not strike.on
-    for event in inputs:
-        strike.step(event)
-        assert strike.on == (strike.state in t.ENERGISED)
-
-
-@given(st.booleans(), st.lists(st.sampled_from([i for i in INPUTS if i != t.GRANT])))
-def test_nothing_but_a_grant_energises(leaf_open, inputs):
-    strike = Strike(leaf_open)
-    for event in inputs:
-        assert not strike.step(event) & t.ENERGISE
-        assert not strike.on
+@settings(max_examples=400)
+@given(st.booleans(), SEQUENCES)
+def test_the_table_and_an_independent_oracle_agree_on_every_walk(leaf_open, inputs):
+    oracle = Oracle(leaf_open)
+    for _, event, after, _ in walk(leaf_open, inputs):
+        oracle.step(event)
+        assert after == oracle.name
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_relock_de_energises_in_every_state(state):
-    after, _ = t.step(state, t.RELOCK)
-    assert after not in t.ENERGISED
+@pytest.mark.parametrize("event", INPUTS)
+def test_every_state_and_input_has_an_entry_or_is_a_documented_no_op(state, event):
+    assert (named(state, event) is None) == ((state, event) in NOTHING)
+    if (state, event) in NOTHING:
+        assert NOTHING[state, event] in chart()
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_a_grant_releases_in_every_state(state):
-    after, actions = t.step(state, t.GRANT)
-    assert after in t.ENERGISED
-    assert actions & t.ENERGISE
+def test_every_state_is_reached_and_none_is_a_trap():
+    for begin in STATES:
+        reached, new = set(), {begin}
+        while new:
+            reached |= new
+            new = {named(s, e) for s in new for e in INPUTS} - reached - {None}
+        assert reached == set(STATES)
 
 
-@given(st.lists(st.sampled_from(list(INPUTS))))
-def test_a_leaf_that_opens_on_a_locked_door_is_forced_and_one_that_was_released_is_not(inputs):
-    strike = Strike(False)
-    for event in inputs:
-        before = strike.state
-        actions = strike.step(event)
-        assert bool(actions & t.REPORT_FORCED) == (before == t.LOCKED and event == t.LEAF_OPENED)
+@given(st.booleans(), SEQUENCES)
+def test_nothing_but_a_grant_or_a_hold_releases(leaf_open, inputs):
+    granted = False
+    for before, event, after, _ in walk(leaf_open, inputs):
+        if trait(after) & RELEASED and not trait(before) & RELEASED:
+            assert event in ("grant", "hold")
+        granted = granted or event in ("grant", "hold")
+        assert granted or not trait(after) & RELEASED
 
 
-def test_one_entry_per_grant():
-    strike = Strike(False)
-    for event in (t.GRANT, t.LEAF_OPENED, t.LEAF_CLOSED):
-        strike.step(event)
-    assert strike.state == t.LOCKED
-    assert strike.step(t.LEAF_OPENED) & t.REPORT_FORCED
+@given(st.booleans(), SEQUENCES)
+def test_secure_secures_and_time_ends_every_pulse(leaf_open, inputs):
+    for before, event, after, _ in walk(leaf_open, inputs):
+        if event == "secure" or (event in ("time", "relock") and not before.startswith("unlocked")):
+            assert not trait(after) & RELEASED
+        if event == "hold":
+            assert after.startswith("unlocked")
+        if trait(after) & RELEASED and not after.startswith("unlocked"):
+            assert trait(after) & TIMER  # which ends it
 
 
-def test_held_open_is_reported_once_and_ends_with_the_leaf():
-    strike = Strike(False)
-    for event in (t.GRANT, t.LEAF_OPENED, t.RELOCK):
-        strike.step(event)
-    assert strike.step(t.HELD_TIME) & t.REPORT_HELD
-    assert strike.step(t.HELD_TIME) == 0
-    assert strike.step(t.LEAF_CLOSED) & t.REPORT_CLOSED
-    assert strike.state == t.LOCKED
+@given(st.booleans(), SEQUENCES)
+def test_forced_is_a_leaf_that_opens_from_secured_and_only_that(leaf_open, inputs):
+    for before, event, after, _ in walk(leaf_open, inputs):
+        if event == "leaf_opened":
+            assert (after == "forced") == (before == "locked")
+        elif after == "forced":
+            assert before == "forced"
 
 
-@given(st.booleans(), st.lists(st.sampled_from(list(INPUTS))))
-def test_the_held_timer_runs_exactly_while_the_leaf_is_open_and_locked(leaf_open, inputs):
-    strike = Strike(leaf_open)
-    running = leaf_open
-    for event in inputs:
-        before = strike.state
-        actions = strike.step(event)
-        if actions & t.START_HELD:
-            running = True
-        if actions & t.STOP_HELD or (before == t.OPEN and event == t.HELD_TIME):
-            running = False
-        assert running == (strike.state == t.OPEN)
+@given(st.booleans(), SEQUENCES)
+def test_the_state_knows_the_leaf(leaf_open, inputs):
+    opened = {"opened", "open", "warning", "held", "forced", "unlocked_open"}
+    for _, _, after, is_open in walk(leaf_open, inputs):
+        assert (after in opened) == is_open
 
 
-def test_an_open_leaf_at_boot_is_no_alarm_until_it_is_held():
-    strike = Strike(True)
-    assert strike.reports == [0]
-    assert strike.step(t.HELD_TIME) & t.REPORT_HELD
+@given(st.booleans(), SEQUENCES)
+def test_every_alarm_ends_with_the_leaf_or_with_a_release(leaf_open, inputs):
+    for before, event, after, is_open in walk(leaf_open, inputs):
+        for alarm in (FORCED, HELD, WARNING):
+            if trait(before) & alarm and not trait(after) & alarm:
+                assert event in ("leaf_closed", "grant", "hold") or after == "held"
+            if trait(after) & alarm:
+                assert is_open
+                assert not trait(after) & RELEASED
+
+
+def test_one_entry_for_each_grant():
+    state = "locked"
+    for event in ("grant", "leaf_opened", "leaf_closed", "time"):
+        state = named(state, event)
+    assert (state, named(state, "leaf_opened")) == ("locked", "forced")
+
+
+def test_held_open_is_warned_of_then_reported_once_and_ends_with_the_leaf():
+    state, seen = "released", []
+    for event in ("leaf_opened", "time", "time", "time", "leaf_closed"):
+        state = named(state, event)
+        seen.append(state)
+    assert seen == ["opened", "open", "warning", "held", "locked"]
+    assert named("held", "time") is None
+
+
+def test_an_open_leaf_at_boot_is_no_alarm_and_not_released():
+    for leaf_open in (True, False):
+        boot = t.STATE_NAMES[t.boot_state(leaf_open)]
+        assert boot == ("open" if leaf_open else "locked")
+        assert not trait(boot) & (RELEASED | FORCED | HELD | WARNING)
+
+
+def _numbers(module, prefix):
+    return {name: n for name, n in vars(module).items() if name.startswith(prefix) and isinstance(n, int)}
+
+
+def test_the_numbers_in_the_driver_are_those_of_table_journal_and_command():
+    """They are private constants there, which cost a board nothing."""
+    wanted = {name.upper(): number for name, number in INPUTS.items()}
+    wanted |= {name.upper(): bits for bits, name in TRAIT_NAMES.items()} | {"TIMER": TIMER}
+    wanted |= _numbers(journal, "EVENT_") | _numbers(journal, "METHOD_")
+    wanted |= {name.upper(): number for number, name in enumerate(MODES)}
+    checked = set()
+    for module in ("door", "alarms", "modes"):
+        names = {
+            name.removeprefix("_"): value
+            for name, value in _constants(ROOT / "device" / f"{module}.py").items()
+            if name.removeprefix("_") in wanted
+        }
+        names.pop("UNLOCKED", None) if module == "door" else None
+        assert {name: wanted[name] for name in names} == names
+        checked |= set(names)
+    assert checked >= {"GRANT", "SECURE", "WARNING", "EVENT_TAMPER", "METHOD_REX", "EVACUATION"}
+
+
+def test_every_time_of_a_state_is_one_of_the_drivers():
+    tree = ast.parse((ROOT / "device" / "door.py").read_text())
+    (times,) = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "self._times"
+    ]
+    assert max((trait & TIMER) >> 1 for trait in t.TRAITS) < len(times.elts) - 1
+
+
+def test_the_document_draws_the_table_that_the_code_has():
+    assert drawn(PAGE.read_text()) == PAGE.read_text(), "run: python -m hil.door_chart"

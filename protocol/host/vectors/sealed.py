@@ -202,6 +202,30 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
+_DOOR = {
+    "held_s": 45,
+    "warn_s": 15,
+    "extended_s": 40,
+    "relock_ms": 500,
+    "jam_s": 2,
+    "silence_s": 30,
+    "fire_releases": 1,
+    "free_egress": 1,
+    "unlock_schedule": 2,
+}
+_HIGHEST = {
+    "held_s": 86_400,
+    "warn_s": 3600,
+    "extended_s": 300,
+    "relock_ms": 60_000,
+    "jam_s": 60,
+    "silence_s": 3600,
+    "fire_releases": 1,
+    "free_egress": 1,
+    "unlock_schedule": 0xFFFF,
+}
+
+
 def config() -> list[Vector]:
     key = config_key(K_DEV)
     given = {"key": key, "device": DEVICE_ID}
@@ -216,12 +240,23 @@ def config() -> list[Vector]:
         "version": 7,
         "revocation": 9,
         "max_u_s": 60,
-        "held_s": 30,
+        "door": [30, 10, 20, 0, 3, 60, 0, 0],
+        "unlock_schedule": 0,
         "open_ms": 5000,
     }
     rev = CONFIGURATION["rev"]
     return [
         good("configuration", "config", sealed({}), taken),
+        good(
+            "configuration_of_a_whole_door",
+            "config",
+            sealed({"ver": 8, "policy": {**CONFIGURATION["policy"], **_DOOR}}),
+            {**taken, "version": 8, "door": [45, 15, 40, 500, 2, 30, 1, 1], "unlock_schedule": 2},
+        ),
+        *[
+            refused("beyond_the_highest_" + name, "config_integer", {"policy": {name: highest + 1}})
+            for name, highest in _HIGHEST.items()
+        ],
         refused("of_another_device", "config_device", {"dev": "dev_0000000000000000"}),
         refused("version_as_text", "config_integer", {"ver": "7"}),
         refused("credential_in_capitals", "config_hex", {"rev": {**rev, "creds": ["0A0B0C0D05060708"]}}),

@@ -4,6 +4,7 @@
 
 import json
 
+from device.config_store import remove_file
 from device.counters import Counters
 from device.policy import ConfigKeeper
 from protocol import (
@@ -304,6 +305,8 @@ def inside(t, u, not_before, not_after):
 
 @op
 def config(key, device, text):
+    for slot in ("config.0", "config.1"):
+        remove_file(slot)
     keeper = ConfigKeeper("config", unhex(key), device, Counters())
     keeper.accept(text.encode())
     found = keeper.current
@@ -311,7 +314,8 @@ def config(key, device, text):
         "version": found.version,
         "revocation": found.revocation,
         "max_u_s": found.max_u_s,
-        "held_s": found.held_s,
+        "door": found.door,
+        "unlock_schedule": found.unlock_schedule,
         "open_ms": int(found.open_s * 1000),
     }
 
