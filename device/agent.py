@@ -13,9 +13,8 @@ from micropython import const
 
 from device.backoff import Backoff
 from device.ble_service import BleService
-from device.identity import read_file
+from device.certificate import Certificate
 from device.parts import Parts
-from device.tls_socket import PinnedContext
 from device.uplink import Uplink
 from device.watchdog import TIMEOUT_MS, Heart, Watchdog
 from device.wifi import Wifi
@@ -47,14 +46,9 @@ async def keep(name: str, work: "Callable[[], Any]", ended: "Callable[[str], Non
 
 async def _serve_uplink(parts: Parts) -> None:
     """Built in its own task: a board whose certificate is damaged is still a door."""
-    base = parts.identity.base
-    context = PinnedContext(
-        read_file(base + "/certificate.der"),
-        read_file(base + "/key.der"),
-        read_file(base + "/ca.der"),
-        parts.identity.broker["pins"],
-    )
-    uplink = Uplink(parts, Wifi(parts.identity.wifi), context)
+    certificate = Certificate(parts.identity)
+    parts.kinds["certificate"] = certificate.version, certificate.take
+    uplink = Uplink(parts, Wifi(parts.identity.wifi), certificate)
     parts.recorder.committed = uplink.news
     parts.door_changed = uplink.door_changed
     await uplink.run()

@@ -77,7 +77,7 @@ class _Bundle:
         spki_of(self.certificate)
         spki_of(self.ca)
         try:
-            PinnedContext(self.certificate, self.private_key, self.ca, self.broker["pins"])
+            PinnedContext(self.certificate, self.private_key, self.ca)
         except (OSError, ValueError):
             raise Malformed("bundle_certificate")
 

@@ -38,8 +38,8 @@ class PinnedContext:
     of the broker that was let in last, `refused` that of one which was not.
     """
 
-    def __init__(self, certificate: bytes, key: bytes, ca: bytes, pins: "Sequence[str]") -> None:
-        self.pins = pins
+    def __init__(self, certificate: bytes, key: bytes, ca: bytes) -> None:
+        self.pins: "Sequence[str]" = ()
         self.peer = self.refused = ""
         self._context: "Any" = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         self._context.load_cert_chain(certificate, key)

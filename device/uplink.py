@@ -17,7 +17,7 @@ from device import door_table
 from device.backoff import Backoff
 from device.config_store import file_size
 from device.mqtt_client import MqttClient
-from device.tls_socket import PinMismatch, PinnedContext
+from device.tls_socket import PinMismatch
 from protocol import journal, messages, topics
 from protocol.access import STATUS_GRANTED, STATUS_NAMES
 from protocol.clock import build_time_request
@@ -29,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
+    from device.certificate import Certificate
     from device.inbox import Inbox
     from device.parts import Parts
     from device.wifi import Wifi
@@ -56,10 +57,11 @@ _STEADY_MS = const(2_000)  # a session that lived so long starts the back-off an
 class Uplink:
     """This board's side of the wire."""
 
-    def __init__(self, parts: "Parts", wifi: "Wifi", context: PinnedContext) -> None:
+    def __init__(self, parts: "Parts", wifi: "Wifi", certificate: "Certificate") -> None:
         self._parts = parts
         self._wifi = wifi
-        self._context = context
+        self._certificate = certificate
+        self._peer = ""  # pin of the broker that was let in last
         self._dev = parts.identity.device_id
         self._client = MqttClient(self._dev, self.received, parts.clock.uptime_ms)
         self._work = asyncio.Event()
@@ -74,6 +76,7 @@ class Uplink:
         self._time_due = True
         self._logged = 0
         self._logged_ms = -_LOG_EVERY_MS
+        certificate.changed = self._show_certificate
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
         self._audit_due: "Dict[Any, Tuple[int, int]]" = {}  # by event: when the next may be recorded, and the wait before
         self._config_refused = ""
@@ -86,6 +89,9 @@ class Uplink:
             "chunk": self._chunk,
         }
         self._inbox: "Optional[Inbox]" = None
+
+    def _show_certificate(self) -> None:
+        self._client.fail("certificate")
 
     def news(self) -> None:
         """There are new records, or the door's state changed."""
@@ -120,17 +126,26 @@ class Uplink:
                 self._backoff.reset()
             await asyncio.sleep_ms(self._backoff.next_ms())
 
+    async def _connect(self) -> None:
+        broker = self._parts.identity.broker
+        context = self._certificate.context()
+        context.pins = self._parts.config.current.pins or broker["pins"]
+        try:
+            await self._client.connect(
+                broker["host"], broker["port"], context, broker["server_name"], [self._prefix + "#"]
+            )
+        except OSError:
+            self._certificate.not_let_in()
+            raise
+        self._peer = context.peer
+
     async def _serve(self) -> None:
         """One session, from connect to its end, which is always an exception."""
-        broker = self._parts.identity.broker
-        self._context.pins = self._parts.config.current.pins or broker["pins"]
         tasks: "List[Any]" = []
         # What was asked in the last session is not answered in this one: nobody knows how old that answer is.
         self._nonce = ""
         try:
-            await self._client.connect(
-                broker["host"], broker["port"], self._context, broker["server_name"], [self._prefix + "#"]
-            )
+            await self._connect()
             self._parts.counters.up("uplink_connected")
             self._state_due = self._time_due = True
             self._logged_ms = -_LOG_EVERY_MS
@@ -332,7 +347,7 @@ class Uplink:
     def _config(self, raw: "Buffer") -> None:
         parts = self._parts
         try:
-            if parts.config.accept(raw, self._context.peer):
+            if parts.config.accept(raw, self._peer):
                 parts.config_changed()
             self._config_refused = ""
         except (MemoryError, Malformed) as e:

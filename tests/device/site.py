@@ -69,6 +69,7 @@ class Site:
         self.records: dict[int, bytes] = {}
         self.batches: list[list[int]] = []  # sequences of each message of events, as they came
         self.admitted = 0  # how often the device was let in
+        self.shown = 0  # serial number of the certificate that it showed then
         self.files: dict[str, bytes] = {}  # what is served when the device asks for it, by id
         self.times: list[str] = []  # sealed times as they were sent
         self.port = 0  # of what the board dials instead of the broker
@@ -96,6 +97,7 @@ class Site:
         if (client_id, pin) != (DEVICE, self.device.pin):
             return Refusal("wrong_pin")
         self.admitted += 1
+        self.shown = certificate.serial_number
         return Permissions((f"d/{DEVICE}/up/#",), (f"d/{DEVICE}/down/#",))
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,107 @@
+"""A certificate is renewed over the air, for the same key; and one that is not let in locks nobody out."""
+
+import asyncio
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from hil.board.flash import Cut, Where
+from protocol import journal
+from tests.device.rig import DEADLINE, Rig
+from tests.protocol.host.fleet import Fleet
+from tests.tasks import end
+
+DAY = 86_400
+
+
+def renewed(door: Rig, fleet: Fleet | None = None, *, days: int = 400, other_key: bool = False) -> bytes:
+    """A certificate of ``fleet`` (else the site's) for the key of the device."""
+    site = door.site
+    device = site.fleet.issue("other") if other_key else site.device
+    key = x509.load_pem_x509_certificate(device.certificate.read_bytes()).public_key()
+    made = (fleet or site.fleet).certify(key, site.device.name, seconds=days * DAY)  # type: ignore[arg-type]
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+def serial(certificate: bytes) -> int:
+    return x509.load_der_x509_certificate(certificate).serial_number
+
+
+async def offered(door: Rig, certificate: bytes, version: int, event: int) -> None:
+    newest = door.site.newest
+    door.site.messages.clear()
+    await door.site.offer("certificate", version, certificate)
+    record = await door.site.record(event, after=newest)
+    assert record.value == version
+
+
+async def comes_back_with(door: Rig, certificate: bytes) -> None:
+    while True:
+        await door.site.synchronised()
+        if door.site.shown == serial(certificate):
+            return
+
+
+async def test_a_renewed_certificate_is_shown_at_once_and_after_a_reset(door: Rig) -> None:
+    until = int(time.time()) + 400 * DAY
+    for n in range(2):
+        certificate = renewed(door)
+        await offered(door, certificate, until + n, journal.EVENT_TRANSFER_TAKEN)
+        await comes_back_with(door, certificate)
+    await door.reset()
+    await comes_back_with(door, certificate)
+
+
+async def test_a_certificate_that_the_broker_refuses_gives_way_to_the_one_before(door: Rig) -> None:
+    """The second is of a CA that the broker does not know; the first goes on serving."""
+    first, stranger = renewed(door), renewed(door, Fleet(door.folder / "strangers"))
+    until = int(time.time()) + 400 * DAY
+    await offered(door, first, until, journal.EVENT_TRANSFER_TAKEN)
+    await comes_back_with(door, first)
+    await door.site.offer("certificate", until + 1, stranger)
+    await door.site.record(journal.EVENT_TRANSFER_TAKEN, after=door.site.newest)
+    await comes_back_with(door, first)
+    await door.reset()
+    await comes_back_with(door, first)
+    third = renewed(door)
+    await offered(door, third, until + 2, journal.EVENT_TRANSFER_TAKEN)
+    await comes_back_with(door, third)
+
+
+@pytest.mark.parametrize("kind", ["another key", "no certificate", "cut short"])
+async def test_a_certificate_that_is_not_for_this_board_is_refused(door: Rig, kind: str) -> None:
+    certificate = {
+        "another key": renewed(door, other_key=True),
+        "no certificate": b"-----BEGIN CERTIFICATE-----",
+        "cut short": renewed(door)[:-1],
+    }[kind]
+    shown = door.site.shown
+    await offered(door, certificate, 2_000_000_000, journal.EVENT_TRANSFER_REFUSED)
+    await door.site.admission.kick(door.site.device.name)
+    await door.site.synchronised()
+    assert door.site.shown == shown
+
+
+async def test_a_power_cut_while_it_is_renewed_leaves_a_certificate_that_is_let_in(door: Rig) -> None:
+    site, version, write = door.site, int(time.time()), 1
+    while await cut_at(door, write, version):
+        site.booted()
+        await door.board.power_on()
+        await site.synchronised()
+        version, write = version + 1, write + 3
+    assert write > 10
+
+
+async def cut_at(door: Rig, write: int, version: int) -> bool:
+    """Offer a certificate and cut the power at that write; False if it was taken without so many."""
+    door.board.cut_power_at(Cut(write, Where.WITHIN))
+    taken = door.site.record(journal.EVENT_TRANSFER_TAKEN, after=door.site.newest)
+    ends = [asyncio.create_task(taken), asyncio.create_task(door.board.wait_off(DEADLINE))]
+    await door.site.offer("certificate", version, renewed(door))
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    off = ends[1].done()
+    for task in ends:
+        await end(task)
+    return off
