@@ -4,13 +4,16 @@
 false}, "led": null, "bolt": 32}`. A role set to null is not wired. `invert` means that the pin is low when the role is
 active; of the relay: while the lock has current. A `fail_secure` lock (the default) is released by current, a
 `fail_safe` one by its absence.
+
+Readers are wired only if they are named: `"wiegand": {"d0": 32, "d1": 33, "led": 18, "buzzer": 19}` gives the roles
+`wiegand_d0` to `wiegand_buzzer`, `"keypad": {"rows": [4 pins], "cols": [3 pins]}` gives `row0` to `row3`, `col0` to `col2`.
 """
 
 import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional
+    from typing import Any, Dict, Optional, Sequence
 
 PINS_FILE = "/pins.json"
 MAX_PIN = 48
@@ -28,6 +31,13 @@ _DEFAULTS = (
     ("tamper", None, False, "up"),  # closed while nobody touches the enclosure: a cut wire is tamper
     ("key", None, True, "up"),  # closed while the key is turned
     ("fire", None, False, "up"),  # closed while there is no fire: a cut wire is one
+)
+# A reader's lines idle high; its LED and buzzer are on while their line is low.
+_READERS = (
+    ("d0", None, False, "up"),
+    ("d1", None, False, "up"),
+    ("led", None, True, None),
+    ("buzzer", None, True, None),
 )
 
 
@@ -55,8 +65,8 @@ def _is_pin(value: "Any") -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PIN
 
 
-def _override(name: str, value: "Any") -> PinRole:
-    known = [(number, invert, pull) for role, number, invert, pull in _DEFAULTS if role == name]
+def _override(name: str, value: "Any", roles: "Sequence[Any]" = _DEFAULTS) -> PinRole:
+    known = [(number, invert, pull) for role, number, invert, pull in roles if role == name]
     if not known:
         raise ValueError("unknown role")
     number, invert, pull = known[0]
@@ -71,6 +81,25 @@ def _override(name: str, value: "Any") -> PinRole:
     return PinRole(number, invert, pull)
 
 
+def _readers(wiegand: "Any", keypad: "Any") -> "Dict[str, PinRole]":
+    roles = {}
+    if wiegand is not None:
+        if not isinstance(wiegand, dict) or "d0" not in wiegand or "d1" not in wiegand:
+            raise ValueError("wiegand")
+        for name in wiegand:
+            roles["wiegand_" + name] = _override(name, wiegand[name], _READERS)
+    if keypad is not None:
+        if not isinstance(keypad, dict) or len(keypad) != 2:
+            raise ValueError("keypad")
+        for name, count in (("rows", 4), ("cols", 3)):
+            numbers = keypad.get(name)
+            if not isinstance(numbers, list) or len(numbers) != count:
+                raise ValueError("keypad")
+            for i in range(count):
+                roles[name[:3] + str(i)] = _override("d0", numbers[i], _READERS)
+    return roles
+
+
 def parse(text: str) -> "Dict[str, PinRole]":
     """Apply the overrides in `text`; raise ValueError when they are not a usable map."""
     pins = default_map()
@@ -80,6 +109,7 @@ def parse(text: str) -> "Dict[str, PinRole]":
     lock = overrides.pop("lock", "fail_secure")
     if lock not in ("fail_secure", "fail_safe"):
         raise ValueError("lock")
+    readers = _readers(overrides.pop("wiegand", None), overrides.pop("keypad", None))
     for name, value in overrides.items():
         if value is not None:
             pins[name] = _override(name, value)
@@ -90,6 +120,7 @@ def parse(text: str) -> "Dict[str, PinRole]":
     relay = pins["relay"]
     relay.fail_safe = lock == "fail_safe"
     relay.invert ^= relay.fail_safe
+    pins.update(readers)
     numbers = [role.number for role in pins.values()]
     if len(set(numbers)) != len(numbers):
         raise ValueError("pin used twice")

@@ -1,7 +1,8 @@
 """Card data of Wiegand and OSDP readers: which format it is, whether its parity holds, and the number of the card.
 
-A format is a flat sequence of integers: bits, facility shift, facility width, number shift, number width, and then
-(odd, mask) for each parity. Bit 0 is the last that is sent. A mask names all bits that a parity is over, itself too.
+A format is a flat sequence of integers: bits, facility shift, facility width, number shift, number width, then (odd,
+mask) for each parity. Bit 0 is the last that is sent; a mask names all bits that a parity is over, itself too. Short for
+the usual ones is (bits, facility width): even over the first half, facility, number, odd over the second half.
 """
 
 from protocol.errors import Malformed
@@ -14,92 +15,76 @@ if TYPE_CHECKING:
 
 MAX_BITS = 64
 MAX_FORMATS = 8
-_KEYS = "0123456789*#"
-_NO_FACILITY = 0x80
-
-# The names are those of their data sheets. A door has one format of each length.
-_NAMED = {
-    "H10301": (26, 17, 8, 1, 16, 0, 0x3FFE000, 1, 0x1FFF),
-    "H10306": (34, 17, 16, 1, 16, 0, 0x3FFFE0000, 1, 0x1FFFF),
-    "H10302": (37, 0, 0, 1, 35, 0, 0x1FFFFC0000, 1, 0x7FFFF),
-    "H10304": (37, 20, 16, 1, 19, 0, 0x1FFFFC0000, 1, 0x7FFFF),
-}
-STANDARD = ("H10301", "H10306", "H10302")
+STANDARD = ((26, 8), (34, 16), (37, 0))  # H10301, H10306, H10302
 
 
-class Formats:
-    """The formats of one door: names, and sequences of integers for others. Raises Malformed `card_format`."""
-
-    def __init__(self, formats: "Sequence[Any]" = STANDARD) -> None:
-        self._by_bits: "Dict[int, Sequence[int]]" = {}
-        if not isinstance(formats, (list, tuple)) or len(formats) > MAX_FORMATS:
-            raise Malformed("card_format")
-        for item in formats:
-            made: "Any" = _NAMED.get(item) if isinstance(item, str) else item
-            if not _is_format(made) or made[0] in self._by_bits:
-                raise Malformed("card_format")
-            self._by_bits[made[0]] = made
-
-    def decode(self, bits: int, wire: "Buffer") -> bytes:
-        """The card's 8 bytes; `wire` holds `bits` bits, the first sent being the highest bit of its first byte."""
-        made = self._by_bits.get(bits)
-        if made is None or len(wire) != (bits + 7) // 8:
-            raise Malformed("card_bits")
-        value = int.from_bytes(wire, "big") >> (-bits & 7)
-        for i in range(5, len(made), 2):
-            if _odd(value & made[i + 1]) != made[i]:
-                raise Malformed("card_parity")
-        _, f_shift, f_width, n_shift, n_width = made[:5]
-        return card(
-            bits, f_width, value >> f_shift & (1 << f_width) - 1, value >> n_shift & (1 << n_width) - 1
-        )
+def formats(wanted: "Any" = STANDARD) -> "Dict[int, Sequence[int]]":
+    """The formats of a door by their length, of which each has one. Raises Malformed `card_format`."""
+    made: "Dict[int, Sequence[int]]" = {}
+    try:
+        for item in wanted:
+            if len(item) == 2:
+                item = _usual(*item)
+            _check(item)
+            made[item[0]] = item
+        if len(made) == len(wanted) <= MAX_FORMATS:
+            return made
+    except (TypeError, ValueError, LookupError):
+        pass
+    raise Malformed("card_format")
 
 
-def card(bits: int, facility_width: int, facility: int, number: int) -> bytes:
-    """The 8 bytes of a card: its length, then facility 3 and number 4, or number 7 if there is no facility."""
-    if facility_width:
-        return bytes((bits,)) + (facility << 32 | number).to_bytes(7, "big")
-    return bytes((bits | _NO_FACILITY,)) + number.to_bytes(7, "big")
+def decode(formats: "Dict[int, Sequence[int]]", bits: int, wire: "Buffer") -> bytes:
+    """The card's 8 bytes; `wire` holds `bits` bits, the first sent being the highest bit of its first byte."""
+    made = formats.get(bits)
+    if made is None or len(wire) != (bits + 7) // 8:
+        raise Malformed("card_bits")
+    value = int.from_bytes(wire, "big") >> (-bits & 7)
+    for i in range(5, len(made), 2):
+        if bin(value & made[i + 1]).count("1") & 1 != made[i]:
+            raise Malformed("card_parity")
+    _, shift, width, n_shift, n_width = made[:5]
+    number = value >> n_shift & (1 << n_width) - 1
+    return card(bits, number, value >> shift & (1 << width) - 1 if width else -1)
+
+
+def card(bits: int, number: int, facility: int = -1) -> bytes:
+    """The 8 bytes of a card: its length, then facility 3 and number 4; without a facility length + 128, number 7."""
+    if facility < 0:
+        bits |= 0x80
+    else:
+        number |= facility << 32
+    return (bits << 56 | number).to_bytes(8, "big")
 
 
 def key(bits: int, wire: "Buffer") -> str:
     """The key of a burst of 4 bits, or of 8 whose first half is the complement of the second."""
-    value = wire[0] if len(wire) == 1 else -1
+    value = wire[0] if len(wire) == 1 else 255
     low = value >> 4 if bits == 4 else value & 15
-    if bits not in (4, 8) or value < 0 or (bits == 8 and value >> 4 != 15 - low) or low >= len(_KEYS):
+    if low > 11 or (bits != 4 and (bits != 8 or value >> 4 != 15 - low)):
         raise Malformed("card_key")
-    return _KEYS[low]
+    return "0123456789*#"[low]
 
 
-def _odd(value: int) -> int:
-    odd = 0
-    while value:
-        odd ^= 1
-        value &= value - 1
-    return odd
+def _usual(bits: int, width: int) -> "Sequence[int]":
+    half = (1 << (bits + 1) // 2) - 1
+    number = bits - 2 - width
+    return (bits, number + 1, width, 1, number, 0, half << bits // 2, 1, half)
 
 
-def _is_format(made: "Any") -> bool:
-    """Whether no two cards of the format have one number: no bit is left out, and each parity gives away one."""
-    if not isinstance(made, (list, tuple)) or len(made) % 2 != 1 or not 5 <= len(made) <= 5 + 2 * MAX_BITS:
-        return False
-    for item in made:
-        if not isinstance(item, int) or isinstance(item, bool) or not 0 <= item < 1 << MAX_BITS:
-            return False
-    bits, f_shift, f_width, n_shift, n_width = made[:5]
-    if not 9 <= bits <= MAX_BITS or f_shift > bits or n_shift > bits:
-        return False
-    if f_width > 24 or not 0 < n_width <= (32 if f_width else 56):
-        return False
-    facility, number = (1 << f_width) - 1 << f_shift, (1 << n_width) - 1 << n_shift
-    free = (1 << bits) - 1
-    if facility & number or (facility | number) & ~free:
-        return False
-    free &= ~(facility | number)
+def _check(made: "Sequence[int]") -> None:
+    """No two cards of a format have one number: no bit is left out, and each parity gives away exactly one."""
+    bits, shift, width, n_shift, n_width = made[:5]
+    if not (9 <= bits <= MAX_BITS and shift + width <= bits and n_shift + n_width <= bits):
+        raise ValueError
+    if not (0 <= width <= 24 and 0 < n_width <= (32 if width else 56)):
+        raise ValueError
+    field, number = (1 << width) - 1 << shift, (1 << n_width) - 1 << n_shift
+    free = (1 << bits) - 1 ^ (field | number)
     for i in range(5, len(made), 2):
         own = made[i + 1] & free
-        # Exactly one bit that no field and no parity before has: the others tell what it must be.
-        if made[i] > 1 or made[i + 1] >> bits or not own or own & own - 1:
-            return False
+        if made[i] not in (0, 1) or made[i + 1] >> bits or not own or own & own - 1:
+            raise ValueError
         free ^= own
-    return not free
+    if free or field & number:
+        raise ValueError

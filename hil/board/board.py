@@ -17,6 +17,7 @@ from hil.board.flash import Cut, Wear
 from hil.board.nvs import Nvs
 from hil.board.parts import Door
 from hil.board.pins import Pins
+from hil.board.readers import KeyMatrix, WiegandReader
 from hil.board.signals import Observable, TraceSink, now_us
 from hil.board.uart import Uarts
 from hil.board.wifi import Wifi
@@ -85,6 +86,10 @@ class Board:
         self.pins = Pins(self.link, description.pins)
         self.door = Door(description, self.pins)
         self.uarts = Uarts(self.link, self.pins, description.uart)
+        if description.wiegand is not None:
+            self.wiegand = WiegandReader(description.wiegand, self.pins)
+        if description.keypad is not None:
+            self.keypad = KeyMatrix(description.keypad, self.pins)
         self.nvs = Nvs(self.link, workdir / "nvs.json")
         self.wifi = Wifi(self.link)
         if medium is not None:

@@ -71,6 +71,25 @@ class UartPart(_Strict):
     baud: int | None = Field(None, ge=300, le=5_000_000)
 
 
+class Wiegand(_Strict):
+    """A reader on two wires; ``led`` and ``buzzer`` are on while low. ``pause_ms`` is that between two bursts."""
+
+    d0: PinNumber
+    d1: PinNumber
+    led: PinNumber | None = None
+    buzzer: PinNumber | None = None
+    pulse_us: float = Field(50, ge=20, le=200)
+    spacing_us: float = Field(1000, ge=500, le=5000)
+    pause_ms: Milliseconds = 60.0
+
+
+class Keypad(_Strict):
+    """A matrix: 123, 456, 789, *0#."""
+
+    rows: tuple[PinNumber, PinNumber, PinNumber, PinNumber]
+    cols: tuple[PinNumber, PinNumber, PinNumber]
+
+
 class Description(_Strict):
     """One door on one board. All but ``relay`` and ``dps`` may be missing."""
 
@@ -87,6 +106,8 @@ class Description(_Strict):
     led: OutputPart | None = None
     buzzer: OutputPart | None = None
     uart: tuple[UartPart, ...] = ()
+    wiegand: Wiegand | None = None
+    keypad: Keypad | None = None
 
     @property
     def pins(self) -> dict[str, int]:
@@ -103,7 +124,19 @@ class Description(_Strict):
             "buzzer": self.buzzer,
         }
         pins = {role: part.pin for role, part in parts.items() if part is not None}
-        return pins | {f"uart{line.number}_de": line.de for line in self.uart if line.de is not None}
+        pins |= {f"uart{line.number}_de": line.de for line in self.uart if line.de is not None}
+        return pins | self._reader_pins()
+
+    def _reader_pins(self) -> dict[str, int]:
+        found: dict[str, int | None] = {}
+        if self.wiegand is not None:
+            about = self.wiegand
+            lines = {"d0": about.d0, "d1": about.d1, "led": about.led, "buzzer": about.buzzer}
+            found |= {f"wiegand_{name}": pin for name, pin in lines.items()}
+        if self.keypad is not None:
+            found |= {f"row{i}": pin for i, pin in enumerate(self.keypad.rows)}
+            found |= {f"col{i}": pin for i, pin in enumerate(self.keypad.cols)}
+        return {role: pin for role, pin in found.items() if pin is not None}
 
     @property
     def pin_map(self) -> dict[str, Any]:
@@ -116,6 +149,11 @@ class Description(_Strict):
                 roles[role] = {"pin": part.pin, "invert": part.active == "low"}
             elif role in ("rex", "led", "buzzer"):  # the firmware's default has them
                 roles[role] = None
+        if self.wiegand is not None:
+            lines = self.wiegand.model_dump(include={"d0", "d1", "led", "buzzer"}, exclude_none=True)
+            roles["wiegand"] = lines
+        if self.keypad is not None:
+            roles["keypad"] = {"rows": list(self.keypad.rows), "cols": list(self.keypad.cols)}
         return {"lock": self.strike.mode.replace("-", "_"), **roles}
 
     @model_validator(mode="after")

@@ -32,6 +32,11 @@ class Pin:
     def driven(self) -> bool:
         return self._mode == OUTPUT
 
+    @property
+    def sinks(self) -> bool:
+        """The chip itself pulls it low, whatever else is connected."""
+        return self._mode in (OUTPUT, OPEN_DRAIN) and self._out == 0
+
     def resolve(self) -> int:
         if self._mode == OUTPUT:
             return self._out

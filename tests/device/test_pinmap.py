@@ -39,6 +39,23 @@ def test_overrides_replace_what_they_name():
         '{"rex": {"invert": 1}}',
         '{"siren": 4}',
         '{"led": 26}',
+        '{"wiegand": {"d0": 32}}',
+        '{"wiegand": {"d0": 32, "d1": 33, "d2": 34}}',
+        '{"wiegand": {"d0": 32, "d1": 32}}',
+        '{"wiegand": {"d0": 26, "d1": 33}}',
+        '{"wiegand": {"d0": {"invert": true}, "d1": 33}}',
+        '{"wiegand": {"d0": null, "d1": 33}}',
+        '{"wiegand": [32, 33]}',
+        '{"wiegand": 32}',
+        '{"wiegand_d0": 32}',
+        '{"row0": 32}',
+        '{"keypad": {}}',
+        '{"keypad": {"rows": [4, 5, 12, 13], "cols": [15, 16]}}',
+        '{"keypad": {"rows": [4, 5, 12], "cols": [15, 16, 17]}}',
+        '{"keypad": {"rows": [4, 5, 12, true], "cols": [15, 16, 17]}}',
+        '{"keypad": {"rows": [4, 5, 12, 4], "cols": [15, 16, 17]}}',
+        '{"keypad": {"rows": [4, 5, 12, 13], "cols": [15, 16, 17], "key": 3}}',
+        '{"keypad": {"rows": "4567", "cols": [15, 16, 17]}}',
     ],
 )
 def test_an_unusable_map_is_refused_and_the_default_is_used(text, tmp_path):
@@ -49,7 +66,34 @@ def test_an_unusable_map_is_refused_and_the_default_is_used(text, tmp_path):
     assert pinmap.load(str(file)).keys() == pinmap.default_map().keys()
 
 
-@given(st.dictionaries(st.sampled_from(["relay", "dps", "rex", "led", "buzzer", "x"]), JSON, max_size=5))
+READERS = """{"wiegand": {"d0": 32, "d1": 33, "led": 18, "buzzer": {"pin": 19, "invert": false}},
+              "keypad": {"rows": [4, 5, 12, 13], "cols": [15, 16, 17]}}"""
+
+
+def test_readers_have_their_roles_only_where_they_are_named():
+    pins = pinmap.parse(READERS)
+    assert {name: pins[name].number for name in pins.keys() - pinmap.default_map().keys()} == {
+        **{"wiegand_d0": 32, "wiegand_d1": 33, "wiegand_led": 18, "wiegand_buzzer": 19},
+        **{"row0": 4, "row1": 5, "row2": 12, "row3": 13, "col0": 15, "col1": 16, "col2": 17},
+    }
+    assert (pins["wiegand_led"].invert, pins["wiegand_buzzer"].invert) == (True, False)
+    assert pinmap.parse('{"wiegand": null, "keypad": null}').keys() == pinmap.default_map().keys()
+
+
+@given(st.dictionaries(st.sampled_from(["d0", "d1", "led", "buzzer", "x"]), JSON), JSON, JSON)
+def test_any_json_of_readers_gives_distinct_pins_or_value_error(wiegand, rows, cols):
+    try:
+        pins = pinmap.parse(json.dumps({"wiegand": wiegand, "keypad": {"rows": rows, "cols": cols}}))
+    except ValueError:
+        return
+    assert len({role.number for role in pins.values()}) == len(pins)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["relay", "dps", "rex", "led", "buzzer", "x", "wiegand", "keypad"]), JSON, max_size=5
+    )
+)
 def test_any_json_gives_a_map_with_a_relay_or_value_error(overrides):
     try:
         pins = pinmap.parse(json.dumps(overrides))

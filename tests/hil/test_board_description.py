@@ -1,5 +1,6 @@
 """A board description that cannot work is refused, with the file, the field and the reason."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_shortest_description_has_the_defaults(tmp_path: Path) -> None:
         (GOOD + "[strike]\nmode = 'open'", "strike.mode: .*'fail-secure'"),
         (GOOD + "[mcu]\nflash_kib = 1001", "mcu.flash_kib: .*multiple of 4"),
         (GOOD + "[rex]\npin = 3", "rex.active: Field required"),
+        (GOOD + "[wiegand]\nd0 = 32", "wiegand.d1: Field required"),
+        (GOOD + "[wiegand]\nd0 = 32\nd1 = 27", "pin 27 is used by dps and wiegand_d1"),
+        (GOOD + "[keypad]\nrows = [1, 2, 3, 4]\ncols = [5, 6]", "keypad.cols.2: Field required"),
+        (GOOD + "[keypad]\nrows = [1, 2, 3, 4]\ncols = [5, 6, 1]", "pin 1 is used by row0 and col2"),
         (GOOD.replace("pin = 26", "pin = 26\noperate_ms = -1"), "relay.operate_ms"),
     ],
 )
@@ -53,6 +58,12 @@ def test_missing_and_binary_files_are_description_errors(tmp_path: Path) -> None
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(DescriptionError, match="not TOML"):
         load_description(tmp_path / "binary.toml")
+
+
+def test_the_door_with_readers_has_the_roles_of_a_pin_map_that_names_them() -> None:
+    description = builtin("reader_door")
+    pins = pinmap.parse(json.dumps(description.pin_map))
+    assert description.pins == {role: pin.number for role, pin in pins.items()}
 
 
 def test_builtin_board_is_wired_as_the_firmware_expects() -> None:

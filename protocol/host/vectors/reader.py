@@ -32,23 +32,23 @@ _37 = "0 00000000000011000000000110110000000 1"
 def _cards() -> list[Vector]:
     tagged = [64, 0, 0, 0, 56, *_E0]
     return [
-        good("h10301", "card", _bits(_26), card(26, 8, 12, 3456)),
-        good("h10306", "card", _bits(_34), card(34, 16, 12, 3456)),
-        good("h10302", "card", _bits(_37), card(37, 0, 0, 12 << 19 | 3456)),
-        good("h10304", "card", {**_bits(_37), "formats": ["H10304"]}, card(37, 16, 12, 3456)),
-        good("h10302_of_35_bits", "card", _bits(f"0{'1' * 35}1"), card(37, 0, 0, (1 << 35) - 1)),
+        good("h10301", "card", _bits(_26), card(26, 3456, 12)),
+        good("h10306", "card", _bits(_34), card(34, 3456, 12)),
+        good("h10302", "card", _bits(_37), card(37, 12 << 19 | 3456)),
+        good("h10304", "card", {**_bits(_37), "formats": [[37, 16]]}, card(37, 3456, 12)),
+        good("h10302_of_35_bits", "card", _bits(f"0{'1' * 35}1"), card(37, (1 << 35) - 1)),
         good(
             "corporate_1000",
             "card",
             {**_bits("01 000000001100 00000000110110000000 0"), "formats": [CORPORATE_1000]},
-            card(35, 12, 12, 3456),
+            card(35, 3456, 12),
         ),
         good("serial_of_7_bytes", "card", {**_uid(56, 0x04A1B2C3D4E5F6), "formats": [_UID]}, _seven()),
         good(
             "serial_with_a_fixed_byte",
             "card",
             {**_uid(64, 0xE004010012345678), "formats": [tagged]},
-            card(64, 0, 0, 0x04010012345678),
+            card(64, 0x04010012345678),
         ),
         bad(
             "serial_of_another_maker",
@@ -69,12 +69,14 @@ def _cards() -> list[Vector]:
 
 
 def _seven() -> bytes:
-    return card(56, 0, 0, 0x04A1B2C3D4E5F6)
+    return card(56, 0x04A1B2C3D4E5F6)
 
 
 _BAD_FORMATS: tuple[tuple[str, Sequence[Any]], ...] = (
-    ("unknown_name", ["H1"]),
-    ("two_of_one_length", ["H10302", "H10304"]),
+    ("format_of_a_name", ["H10301"]),
+    ("two_of_one_length", [[37, 0], [37, 16]]),
+    ("usual_with_nothing_but_a_facility", [[26, 24]]),
+    ("usual_with_a_wide_facility", [[64, 25]]),
     ("nine_formats", [[bits, 0, 0, 0, bits] for bits in range(10, 19)]),
     ("format_of_nothing", [[]]),
     ("format_of_even_size", [[*_NUMBER_ONLY, 1]]),

@@ -572,12 +572,12 @@ def mqtt_decode(wire, max):
 
 @op
 def card(bits, wire, formats=wiegand.STANDARD):
-    return wiegand.Formats(formats).decode(bits, wire).hex()
+    return wiegand.decode(wiegand.formats(formats), bits, wire).hex()
 
 
 @op
 def formats(formats):
-    wiegand.Formats(formats)
+    wiegand.formats(formats)
 
 
 @op

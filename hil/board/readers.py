@@ -1,0 +1,113 @@
+"""Readers at the door: one that sends card data over Wiegand's two wires, and a keypad that joins rows and columns."""
+
+import asyncio
+import time
+
+from hil.board.description import Keypad, Wiegand
+from hil.board.pins import Pins
+from hil.board.signals import Observable
+
+KEYS = ("123", "456", "789", "*0#")
+_CODES = "0123456789*#"
+
+
+def parity_framed(facility: int, width: int, number: int, bits: int) -> str:
+    """Facility and number between an even parity over the first half and an odd one over the second."""
+    data = (f"{facility:0{width}b}" if width else "") + f"{number:0{bits - 2 - width}b}"
+    if len(data) != bits - 2:
+        raise ValueError("the number does not fit its format")
+    half = (bits - 1) // 2  # in 37 bits both cover the middle one
+    even = data[:half].count("1") % 2
+    odd = 1 - data[-half:].count("1") % 2
+    return f"{even}{data}{odd}"
+
+
+class WiegandReader:
+    """Pulls D0 low for a 0 and D1 for a 1; both have the controller's pull-up. LED and buzzer are on while their line is low."""
+
+    def __init__(self, about: Wiegand, pins: Pins) -> None:
+        self._about = about
+        self._pins = pins
+        self.cut: set[str] = set()  # of "d0" and "d1": wires that lead nowhere
+
+    @property
+    def green(self) -> bool:
+        return self._pins.level("wiegand_led") == 0
+
+    @property
+    def sounding(self) -> bool:
+        return self._pins.level("wiegand_buzzer") == 0
+
+    async def card(self, facility: int, number: int, *, bits: int = 26, width: int = 8) -> None:
+        """Somebody shows a card."""
+        await self.send(parity_framed(facility, width, number, bits))
+
+    async def key(self, name: str, bits: int = 4) -> None:
+        """Somebody presses a key of the reader's keypad."""
+        code = _CODES.index(name)
+        await self.send(f"{code:04b}" if bits == 4 else f"{15 - code:04b}{code:04b}")
+
+    async def send(self, burst: str) -> None:
+        """Any bits, in real time; returns when the line has been still for longer than a controller waits."""
+        for bit in burst:
+            self._pulse("d1" if bit == "1" else "d0")
+        await asyncio.sleep(self._about.pause_ms / 1e3)
+
+    def _pulse(self, line: str) -> None:
+        """A reader has a clock of its own: nothing else of the bench may come between two bits, and make them two bursts."""
+        wired = line not in self.cut
+        if wired:
+            self._pins.set_input(f"wiegand_{line}", 0)
+        time.sleep(self._about.pulse_us / 1e6)
+        if wired:
+            self._pins.set_input(f"wiegand_{line}", None)
+        time.sleep((self._about.spacing_us - self._about.pulse_us) / 1e6)
+
+
+class KeyMatrix:
+    """Each key joins its row and its column while it is down; what a column reads is what it is joined to."""
+
+    def __init__(self, about: Keypad, pins: Pins) -> None:
+        self._pins = pins
+        self._columns = [f"col{i}" for i in range(len(about.cols))]
+        self._rows = [f"row{i}" for i in range(len(about.rows))]
+        self._down: set[tuple[str, str]] = set()
+        for row in self._rows:
+            pins[row].level.listen(self._driven)
+
+    def press(self, name: str) -> None:
+        self._down.add(self._joint(name))
+        self._settle()
+
+    def release(self, name: str) -> None:
+        self._down.discard(self._joint(name))
+        self._settle()
+
+    async def tap(self, name: str, hold_s: float = 0.08) -> None:
+        """As a finger does: 80 ms down, 80 ms up."""
+        self.press(name)
+        await asyncio.sleep(hold_s)
+        self.release(name)
+        await asyncio.sleep(hold_s)
+
+    def _joint(self, name: str) -> tuple[str, str]:
+        for row, names in zip(self._rows, KEYS, strict=True):
+            if name in names:
+                return row, self._columns[names.index(name)]
+        raise ValueError(f"no key {name!r}")
+
+    def _driven(self, _row: Observable[int]) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Pull low every column that a path of keys leads from to a row that is driven low."""
+        low = {row for row in self._rows if self._pins[row].sinks}
+        grown = True
+        while grown:
+            grown = False
+            for row, column in self._down:
+                if (row in low) != (column in low):
+                    low |= {row, column}
+                    grown = True
+        for column in self._columns:
+            self._pins.set_input(column, 0 if column in low else None)
