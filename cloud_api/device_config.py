@@ -8,6 +8,7 @@ reports. `converge` closes the difference, so a push that is lost in an outage n
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import structlog
@@ -20,14 +21,16 @@ from cloud_api.fleet import NEVER_PUSHED
 from cloud_api.mqtt import Unreachable
 from cloud_api.services import Cloud
 from protocol.envelope import LABEL_CONFIG, seal
+from protocol.host.calendar_rows import bits, holiday_row, window_row
 from protocol.host.cloud_messages import Sealed
 from protocol.topics import site_down
 
 log = structlog.get_logger(__name__)
 
 # Together these make a sealed configuration that a board can open again and again beside its session, in 160 KiB.
-MAX_SCHEDULES = 8
-MAX_WINDOWS = 4
+MAX_SCHEDULES = 16
+MAX_WINDOWS = 64  # of all schedules together
+MAX_HOLIDAYS = 32
 MAX_REVOKED = 64
 MAX_GENERATIONS = 64
 # Devices that a request itself serves; the rest is left to `converge`.
@@ -126,11 +129,17 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
         "dev": device.id,
         "ver": device.config_version,
         "rev": {"seq": device.revocation_seq, **_revocations(session, device.door_id)},
-        "schedules": {str(s.number): s.windows for s in schedules},
-        "tz": site.utc_offset_minutes,
+        "schedules": "".join(window_row(s.number, *window) for s in schedules for window in s.windows),
+        "holidays": "".join(_holiday_row(holiday) for holiday in site.holidays),
+        "tz": site.tz,
         "policy": {"max_u_s": door.max_u_s, "open_s": door.open_s, "held_s": door.held_s},
         **({"pins": [broker.broker_pin, broker.backup_broker_pin]} if broker else {}),
     }
+
+
+def _holiday_row(holiday: dict[str, Any]) -> str:
+    first, last = date.fromisoformat(holiday["first"]), date.fromisoformat(holiday["last"])
+    return holiday_row(first, last, bits(holiday["kinds"]), every_year=holiday["every_year"])
 
 
 def _revocations(session: Session, door_id: str) -> dict[str, Any]:

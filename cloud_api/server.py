@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from cloud_api import commands, device_config, presence
+from cloud_api import commands, device_config, presence, time_zones
 from cloud_api.app import create_app
 from cloud_api.attempts import Waiters
 from cloud_api.auth import Tokens
@@ -181,6 +181,7 @@ async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Adm
             ("journals", journals.run),
             ("expire", lambda: commands.expire(cloud)),
             ("converge", lambda: device_config.converge(cloud)),
+            ("time_zones", lambda: time_zones.follow(cloud)),
             ("audit", cloud.doorkeeper.audit),
             ("presence", lambda: presence.follow(cloud)),
             ("housekeeping", lambda: _housekeeping(cloud)),

@@ -3,14 +3,13 @@
 The envelope is kept on flash as it came, and its seal is checked again at each boot.
 """
 
-import struct
-
 from device import door_table
 from device.config_store import SlotFile
 from device.json_members import members, value
 from protocol.envelope import LABEL_CONFIG, open_text
 from protocol.errors import Malformed, ProtocolError, Replayed, WrongDevice
-from protocol.schedule import WeeklySchedule
+from protocol.schedule import WeeklySchedule, check_holidays, check_windows
+from protocol.timezone import TimeZone
 from protocol.x509_spki import check_pins
 
 TYPE_CHECKING = False
@@ -23,12 +22,10 @@ if TYPE_CHECKING:
 # What one configuration can make the board hold; the cloud sends no more.
 MAX_REVOKED = 64
 MAX_SUBJECTS = 64
-MAX_SCHEDULES = 8
-MAX_WINDOWS = 4
-
+MAX_WINDOWS = 64
+MAX_HOLIDAYS = 32
 
 _ROW = 8
-_WINDOW = ">BHH"
 
 
 class Rows:
@@ -53,8 +50,9 @@ class Config:
         self.revocation = 0
         self.revocations = Rows()
         self.generations = Rows()
-        self.windows: "Dict[int, bytes]" = {}
-        self.tz_minutes = 0
+        self.windows = b""
+        self.holidays = b""
+        self.zone = TimeZone()
         self.max_u_s = 60
         self.pins: "Tuple[str, ...]" = ()  # of the broker; none: those of provisioning
         self.open_s = 5.0
@@ -70,14 +68,9 @@ class Config:
         row = self.generations.find(subject)
         return int.from_bytes(row[4:], "big") if row is not None else 0
 
-    def schedule(self, number: int) -> "Optional[WeeklySchedule]":
-        """The schedule of that number, or None if there is no such."""
-        packed = self.windows.get(number)
-        if packed is None:
-            return None
-        size = struct.calcsize(_WINDOW)
-        windows = [struct.unpack(_WINDOW, packed[at : at + size]) for at in range(0, len(packed), size)]
-        return WeeklySchedule(windows, self.tz_minutes)
+    def schedule(self, number: int) -> WeeklySchedule:
+        """The schedule of that number; it allows nothing if the configuration has no window for it."""
+        return WeeklySchedule(number, self.windows, self.holidays, self.zone)
 
 
 def parse_config(text: str, device_id: str) -> Config:
@@ -87,28 +80,29 @@ def parse_config(text: str, device_id: str) -> Config:
     """
     config = Config()
     config.revocation = -1
-    plain: "Dict[str, Any]" = {"tz": 0}
+    plain: "Dict[str, Any]" = {}
     for name, at, end in members(text):
         if name == "rev":
             _parse_revocations(config, text, at)
         elif name == "schedules":
-            _parse_schedules(config, text, at)
+            config.windows = _rows(value(text, at, end), 8 * MAX_WINDOWS)
+            check_windows(config.windows)
+        elif name == "holidays":
+            config.holidays = _rows(value(text, at, end), 5 * MAX_HOLIDAYS)
+            check_holidays(config.holidays)
+        elif name == "tz":
+            config.zone = TimeZone(value(text, at, end))
         elif name == "policy":
             _parse_policy(config, _dict(value(text, at, end)))
         elif name == "pins":
             config.pins = check_pins(value(text, at, end), "config_pins")
-        elif name in ("dev", "ver", "tz"):
+        elif name in ("dev", "ver"):
             plain[name] = value(text, at, end)
     if plain.get("dev") != device_id:
         raise WrongDevice("config_device")
     config.version = _integer(plain.get("ver"), 0xFFFFFFFF)
-    config.tz_minutes = plain["tz"]
-    if not isinstance(config.tz_minutes, int) or not -1440 < config.tz_minutes < 1440:
-        raise Malformed("config_tz")
     if config.revocation < 0:
         raise Malformed("config_rev")
-    for number in config.windows:
-        config.schedule(number)
     return config
 
 
@@ -132,22 +126,6 @@ def _parse_revocations(config: Config, text: str, begin: int) -> None:
                 if len(rows) > MAX_SUBJECTS * _ROW:
                     raise Malformed("config_rev")
             config.generations = Rows(bytes(rows))
-
-
-def _parse_schedules(config: Config, text: str, begin: int) -> None:
-    for name, at, end in members(text, begin):
-        windows = value(text, at, end)
-        if not name.isdigit() or not isinstance(windows, list) or len(windows) > MAX_WINDOWS:
-            raise Malformed("config_schedules")
-        config.windows[int(name)] = b"".join([_pack_window(window) for window in windows])
-        if len(config.windows) > MAX_SCHEDULES:
-            raise Malformed("config_schedules")
-
-
-def _pack_window(raw: "Any") -> bytes:
-    if not isinstance(raw, list) or len(raw) != 3:
-        raise Malformed("config_schedules")
-    return struct.pack(_WINDOW, _integer(raw[0], 127), _integer(raw[1], 1440), _integer(raw[2], 1440))
 
 
 def _parse_policy(config: Config, raw: "Dict[str, Any]") -> None:
@@ -180,6 +158,13 @@ def _hex(item: "Any", size: int) -> bytes:
     if not isinstance(item, str) or len(item) != 2 * size or item.strip("0123456789abcdef"):
         raise Malformed("config_hex")
     return bytes.fromhex(item)
+
+
+def _rows(item: "Any", limit: int) -> bytes:
+    """A table of at most so many bytes, from hex."""
+    if not isinstance(item, str) or len(item) > 2 * limit:
+        raise Malformed("config_rows")
+    return _hex(item, len(item) // 2)
 
 
 class ConfigKeeper:

@@ -70,7 +70,9 @@ class Site(_Owned, Base):
     __tablename__ = "sites"
 
     name: Mapped[str] = mapped_column(String(200))
-    utc_offset_minutes: Mapped[int] = mapped_column(Integer, default=0)
+    time_zone: Mapped[str] = mapped_column(String(64))  # its IANA name
+    tz: Mapped[str] = mapped_column(String(64))  # as POSIX has it, and as the devices are told
+    holidays: Mapped[list[Any]]
     # Rises whenever the gateway's list of admitted devices changes.
     registry_version: Mapped[int] = mapped_column(default=0)
 

@@ -14,16 +14,21 @@ from cloud_api.device_config import MAX_SCHEDULES, MAX_WINDOWS, configuration_ch
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.problems import Problem
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
+from cloud_api.routes.holidays import Kinds
 from cloud_api.routes.schemas import Body, Name, SchedulePath
+from protocol.host.calendar_rows import bits
 
 router = resource_router("schedules")
 
 
 class Window(Body):
-    """A part of a day, on some days of the week, in the site's local time."""
+    """A part of a day, on some days of the week and of the site's holidays, in the site's local time."""
 
-    days: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1, max_length=7)] = Field(
-        description="ISO weekdays: 1 is Monday.", examples=[[1, 2, 3, 4, 5]]
+    days: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(max_length=7)] = Field(
+        description="ISO weekdays: 1 is Monday. None of them counts on a holiday.", examples=[[1, 2, 3, 4, 5]]
+    )
+    holiday_kinds: Kinds = Field(
+        default=[], description="Holidays on which it opens: those with no other kind than these."
     )
     start_minute: Annotated[int, Field(ge=0, le=1439, examples=[480], description="Minutes after midnight.")]
     end_minute: Annotated[
@@ -37,6 +42,8 @@ class Window(Body):
     def _not_empty(self) -> "Window":
         if self.end_minute == self.start_minute:
             raise ValueError("end_minute must differ from start_minute; a whole day is 0 to 1440")
+        if not self.days and not self.holiday_kinds:
+            raise ValueError("a window needs days or holiday_kinds")
         return self
 
 
@@ -58,13 +65,13 @@ class ScheduleOut(BaseModel):
 
 
 def _pack(window: Window) -> list[int]:
-    mask = sum(1 << (day - 1) for day in set(window.days))
-    return [mask, window.start_minute, window.end_minute]
+    """A row of the table that the devices get, but for the schedule's number."""
+    return [bits(window.days), bits(window.holiday_kinds), window.start_minute, window.end_minute]
 
 
 def _unpack(packed: list[int]) -> Window:
-    days = [day for day in range(1, 8) if packed[0] >> (day - 1) & 1]
-    return Window(days=days, start_minute=packed[1], end_minute=packed[2])
+    days, kinds = ([n for n in range(1, 9) if mask >> (n - 1) & 1] for mask in packed[:2])
+    return Window(days=days, holiday_kinds=kinds, start_minute=packed[2], end_minute=packed[3])
 
 
 def _show(row: Schedule) -> ScheduleOut:
@@ -86,6 +93,15 @@ async def create_schedule(
         if last >= MAX_SCHEDULES:
             raise Problem(
                 409, "too_many_schedules", f"An organisation has at most {MAX_SCHEDULES} schedules."
+            )
+        if (
+            len(body.windows) + sum(map(len, session.scalars(select(Schedule.windows).where(mine))))
+            > MAX_WINDOWS
+        ):
+            raise Problem(
+                409,
+                "too_many_windows",
+                f"The schedules of an organisation have at most {MAX_WINDOWS} windows.",
             )
         row = Schedule(
             **identity("sch", caller),

@@ -4,23 +4,35 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_api.clock import from_ms
 from cloud_api.db.models import Site
-from cloud_api.device_config import configuration_changed, push_configurations
+from cloud_api.device_config import MAX_HOLIDAYS, configuration_changed, push_configurations
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
+from cloud_api.routes.holidays import Holiday
 from cloud_api.routes.schemas import Body, Name, SitePath
+from cloud_api.time_zones import posix_rule, usable_zone
 
 router = resource_router("sites")
 
-Offset = Annotated[
-    int,
+TimeZoneName = Annotated[
+    str,
     Field(
-        ge=-720, le=840, examples=[60], description="Local time minus UTC in minutes; schedules follow it."
+        max_length=64,
+        examples=["Europe/Berlin"],
+        description="Of the IANA database; schedules and holidays follow its local time.",
+    ),
+    AfterValidator(usable_zone),
+]
+Holidays = Annotated[
+    list[Holiday],
+    Field(
+        max_length=MAX_HOLIDAYS,
+        description="Schedules are closed then, but for windows that name their kind.",
     ),
 ]
 
@@ -29,14 +41,16 @@ class SiteIn(Body):
     """A new site."""
 
     name: Name = Field(examples=["Harbour House"])
-    utc_offset_minutes: Offset = 0
+    time_zone: TimeZoneName = "UTC"
+    holidays: Holidays = Field(default=[])
 
 
 class SiteChange(Body):
     """What may change; absent fields stay."""
 
     name: Name | None = None
-    utc_offset_minutes: Offset | None = None
+    time_zone: TimeZoneName | None = None
+    holidays: Holidays | None = None
 
 
 class SiteOut(BaseModel):
@@ -44,7 +58,8 @@ class SiteOut(BaseModel):
 
     id: str = Field(examples=["site_1f3870be274f6c49"])
     name: str
-    utc_offset_minutes: int
+    time_zone: str
+    holidays: list[Holiday]
     created_at: datetime
 
 
@@ -52,7 +67,8 @@ def _show(row: Site) -> SiteOut:
     return SiteOut(
         id=row.id,
         name=row.name,
-        utc_offset_minutes=row.utc_offset_minutes,
+        time_zone=row.time_zone,
+        holidays=[Holiday.model_validate(holiday) for holiday in row.holidays],
         created_at=from_ms(row.created_at),
     )
 
@@ -62,7 +78,13 @@ async def create_site(body: SiteIn, cloud: CloudDep, caller: Caller, response: R
     """Create a site."""
 
     def work(session: Session) -> SiteOut:
-        row = Site(**identity("site", caller), name=body.name, utc_offset_minutes=body.utc_offset_minutes)
+        row = Site(
+            **identity("site", caller),
+            name=body.name,
+            time_zone=body.time_zone,
+            tz=posix_rule(body.time_zone),
+            holidays=[holiday.model_dump(mode="json") for holiday in body.holidays],
+        )
         session.add(row)
         session.flush()
         return _show(row)
@@ -89,14 +111,18 @@ async def get_site(site_id: SitePath, cloud: CloudDep, caller: Caller) -> SiteOu
 
 @router.patch("/sites/{id}")
 async def change_site(site_id: SitePath, body: SiteChange, cloud: CloudDep, caller: Caller) -> SiteOut:
-    """Rename a site or change its time; its devices get the new time at once."""
+    """Rename a site, or change its time zone or all its holidays; its devices follow at once."""
 
     def work(session: Session) -> tuple[SiteOut, list[str]]:
         row = own(session, Site, site_id, caller)
         row.name = body.name if body.name is not None else row.name
-        if body.utc_offset_minutes in (None, row.utc_offset_minutes):
+        before = row.tz, row.holidays
+        if body.time_zone is not None:
+            row.time_zone, row.tz = body.time_zone, posix_rule(body.time_zone)
+        if body.holidays is not None:
+            row.holidays = [holiday.model_dump(mode="json") for holiday in body.holidays]
+        if (row.tz, row.holidays) == before:
             return _show(row), []
-        row.utc_offset_minutes = body.utc_offset_minutes or 0
         return _show(row), configuration_changed(session, site_ids=[site_id])
 
     site, devices = await cloud.db.write(work)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from cloud_api.db.models import Door, Key, KeyDoor, Organisation, User
 from cloud_api.db.models import Site as SiteRow
 from cloud_api.device_config import (
     MAX_GENERATIONS,
+    MAX_HOLIDAYS,
     MAX_REVOKED,
-    MAX_SCHEDULES,
     MAX_WINDOWS,
     overfull_doors,
 )
@@ -24,6 +25,7 @@ from cloud_api.routes.doors import DoorIn
 from device.policy import parse_config
 from protocol.credential import NEVER, decode_token, mint
 from protocol.envelope import LABEL_CONFIG, MAX_ENVELOPE, open_text, seal
+from protocol.host.calendar_rows import holiday_row, window_row
 from protocol.keys import credential_root, epoch_key
 from tests.cloud_api.conftest import Site, open_device
 from tests.cloud_api.test_problems import problem
@@ -158,12 +160,14 @@ async def test_a_schedule_reaches_the_devices_and_the_token(site: Site) -> None:
     windows = [
         {"days": [1, 2, 3, 4, 5], "start_minute": 480, "end_minute": 1080},
         {"days": [6], "start_minute": 0, "end_minute": 1440},
-        {"days": [7], "start_minute": 1320, "end_minute": 360},
+        {"days": [7], "holiday_kinds": [3, 8], "start_minute": 1320, "end_minute": 360},
+        {"days": [], "holiday_kinds": [1], "start_minute": 540, "end_minute": 720},
     ]
     schedule = await made(await site.api.post("/v1/schedules", json={"name": "Office", "windows": windows}))
-    assert schedule["windows"] == windows
+    assert schedule["windows"] == [{"holiday_kinds": [], **window} for window in windows]
     config = await site.device.next_config()
-    assert config["schedules"] == {str(schedule["number"]): [[31, 480, 1080], [32, 0, 1440], [64, 1320, 360]]}
+    rows = [(31, 0, 480, 1080), (32, 0, 0, 1440), (64, 0b10000100, 1320, 360), (0, 1, 540, 720)]
+    assert config["schedules"] == "".join(window_row(schedule["number"], *row) for row in rows)
     key = await new_key(site.api, [site.door_id], schedule_id=schedule["id"])
     token = decode_token(bytes.fromhex((await mobile(site.api, key))["doors"][0]["token"]))
     assert token.schedule_id == schedule["number"]
@@ -175,6 +179,8 @@ async def test_a_schedule_window_must_lie_on_days_and_hold_something(site: Site)
         {"days": [1, 8], "start_minute": 0, "end_minute": 60},
         {"days": [0], "start_minute": 0, "end_minute": 60},
         {"days": [], "start_minute": 0, "end_minute": 60},
+        {"days": [1], "holiday_kinds": [0], "start_minute": 0, "end_minute": 60},
+        {"days": [1], "holiday_kinds": [9], "start_minute": 0, "end_minute": 60},
         {"days": [1], "start_minute": -1, "end_minute": 60},
         {"days": [1], "start_minute": 0, "end_minute": 1441},
     ):
@@ -186,8 +192,8 @@ async def test_policy_and_time_zone_reach_the_device(site: Site) -> None:
     await made(await site.api.patch(f"/v1/doors/{site.door_id}", json={"open_s": 2.5, "held_s": 11}), 200)
     assert (await site.device.next_config())["policy"] == {"max_u_s": 300, "open_s": 2.5, "held_s": 11}
     site_id = site.device.gateway.site_id
-    await made(await site.api.patch(f"/v1/sites/{site_id}", json={"utc_offset_minutes": -300}), 200)
-    assert (await site.device.next_config())["tz"] == -300
+    await made(await site.api.patch(f"/v1/sites/{site_id}", json={"time_zone": "America/New_York"}), 200)
+    assert (await site.device.next_config())["tz"] == "EST5EDT,M3.2.0,M11.1.0"
 
 
 async def test_the_pins_of_the_sites_broker_reach_the_device_and_change_with_its_gateway(
@@ -228,8 +234,9 @@ def test_the_largest_configuration_fits_its_envelope_and_the_device_takes_it() -
             "creds": [f"{n:016x}" for n in range(MAX_REVOKED)],
             "gens": {f"{n:08x}": 2**32 - 1 for n in range(MAX_GENERATIONS)},
         },
-        "schedules": {str(65000 + n): [[127, 1439, 1440]] * MAX_WINDOWS for n in range(MAX_SCHEDULES)},
-        "tz": -720,
+        "schedules": window_row(65535, 127, 255, 1439, 1440) * MAX_WINDOWS,
+        "holidays": holiday_row(date(2127, 12, 31), date(2127, 12, 31), 128, every_year=False) * MAX_HOLIDAYS,
+        "tz": "<-123456>+24:59:59<+123456>-24:59:59,M10.5.0/-167,M3.5.0/167",
         "policy": {"max_u_s": 86400, "open_s": 59.99, "held_s": 3600},
         "pins": ["a" * 64, "b" * 64],
     }
@@ -237,7 +244,8 @@ def test_the_largest_configuration_fits_its_envelope_and_the_device_takes_it() -
     assert len(sealed) <= MAX_ENVELOPE
     config = parse_config(open_text(b"k" * 32, LABEL_CONFIG, sealed), device_id)
     assert config.revoked(bytes.fromhex(f"{MAX_REVOKED - 1:016x}"))
-    assert len(config.windows) == MAX_SCHEDULES
+    assert config.windows[-8:].hex() == window_row(65535, 127, 255, 1439, 1440)
+    assert len(config.holidays) == 5 * MAX_HOLIDAYS
 
 
 @pytest.mark.parametrize(
@@ -257,7 +265,9 @@ def fill(session: Session, users: int) -> None:
     session.add(Organisation(id="org_1", name="x", created_at=0))
     session.flush()
     owned = {"organisation_id": "org_1", "created_at": 0}
-    session.add(SiteRow(**owned, id="site_1", name="x", utc_offset_minutes=0, registry_version=0))
+    session.add(
+        SiteRow(**owned, id="site_1", name="x", time_zone="UTC", tz="UTC0", holidays=[], registry_version=0)
+    )
     session.flush()
     policy = {"open_s": 5.0, "held_s": 30, "max_u_s": 300, "epoch": 1}
     session.add(Door(**owned, **policy, id="door_1", site_id="site_1", name="x"))

@@ -287,8 +287,9 @@ class Site:
             "dev": DEVICE,
             "ver": version,
             "rev": {"seq": version, "creds": [], "gens": {}},
-            "schedules": {},
-            "tz": 0,
+            "schedules": "",
+            "holidays": "",
+            "tz": "UTC0",
             "policy": {"max_u_s": 60, "open_s": 0.5, "held_s": 30},
         }
         return seal(keys.config_key(self.k_dev), LABEL_CONFIG, {**payload, **changes})

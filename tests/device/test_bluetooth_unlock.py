@@ -21,6 +21,7 @@ from protocol.credential import (
     caveat,
 )
 from protocol.handshake import ACTION_LOCK, ACTION_STATUS
+from protocol.host.calendar_rows import window_row
 from tests.device.central import Central
 from tests.device.rig import Rig
 from tests.device.site import DOOR_BYTES
@@ -94,7 +95,7 @@ async def test_a_token_does_not_open_beyond_its_limits(
 
 async def test_a_token_opens_inside_its_window_and_schedule(door: Rig) -> None:
     now = int(time.time())
-    always = {"1": [[127, 0, 1440]]}
+    always = window_row(1, 127, 0, 0, 1440)
     await door.site.down("config", door.site.config(2, schedules=always))
     await door.site.record(journal.EVENT_CONFIG_APPLIED)
     key = door.site.key_for_phone(not_before=now - HOUR, not_after=now + HOUR, schedule_id=1)

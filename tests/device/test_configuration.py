@@ -1,20 +1,26 @@
 """Configurations: sealed, never older, whole or not at all, and still there after a power cut."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
-from cloud_api.device_config import MAX_GENERATIONS, MAX_REVOKED, MAX_SCHEDULES, MAX_WINDOWS
+from cloud_api.device_config import MAX_GENERATIONS, MAX_HOLIDAYS, MAX_REVOKED, MAX_WINDOWS
 from device.json_members import members, value
 from device.policy import Rows, parse_config
 from hil.board.flash import Cut, Where
 from protocol import journal, keys
 from protocol.envelope import LABEL_COMMAND, LABEL_CONFIG, seal
 from protocol.errors import Malformed
+from protocol.host.calendar_rows import holiday_row, window_row
+from protocol.timezone import MAX_TZ
 from tests.device.rig import DEADLINE, Rig
 from tests.device.site import DEVICE
 
+WINDOW = window_row(65535, 127, 255, 0, 1440)
+HOLIDAY = holiday_row(date(2127, 12, 31), date(2127, 12, 31), 128, every_year=False)
+LONGEST_ZONE = "<-123456>+24:59:59<+123456>-24:59:59,M10.5.0/-167,M3.5.0/167"
 REVOKED = {"seq": 5, "creds": [b"anna0001".hex()], "gens": {}}
 
 
@@ -60,12 +66,22 @@ async def test_an_older_configuration_or_revocation_list_is_refused_and_audited(
         ({"rev": {"seq": 2, "creds": ["00" * 8] * 129}}, "config_rev"),
         ({"rev": {"seq": 2, "gens": {"00112233": "1"}}}, "config_integer"),
         ({"rev": {"seq": 2, "gens": {"0011": 1}}}, "config_hex"),
-        ({"schedules": {"x": []}}, "config_schedules"),
-        ({"schedules": {"1": [[127, 0]]}}, "config_schedules"),
-        ({"schedules": {"1": [[128, 0, 1]]}}, "config_integer"),
-        ({"schedules": {"1": [[1, 1440, 1]]}}, "schedule_window"),
-        ({"schedules": {str(n): [] for n in range(17)}}, "config_schedules"),
-        ({"tz": 2000}, "config_tz"),
+        ({"schedules": {"1": []}}, "config_rows"),
+        ({"schedules": [1]}, "config_rows"),
+        ({"schedules": WINDOW[:-1]}, "config_hex"),
+        ({"schedules": WINDOW[:-2]}, "schedule_window"),
+        ({"schedules": WINDOW.upper()}, "config_hex"),
+        ({"schedules": WINDOW * (MAX_WINDOWS + 1)}, "config_rows"),
+        ({"schedules": WINDOW * (MAX_WINDOWS - 1) + window_row(1, 1, 0, 1440, 1)}, "schedule_window"),
+        ({"holidays": None}, "config_rows"),
+        ({"holidays": HOLIDAY + "00"}, "schedule_holiday"),
+        ({"holidays": HOLIDAY * (MAX_HOLIDAYS + 1)}, "config_rows"),
+        ({"holidays": HOLIDAY[:-2] + "00"}, "schedule_holiday"),
+        ({"tz": 60}, "timezone"),
+        ({"tz": None}, "timezone"),
+        ({"tz": "Europe/Berlin"}, "timezone"),
+        ({"tz": "CET-1CEST"}, "timezone"),
+        ({"tz": "UTC0" + " " * MAX_TZ}, "timezone"),
         ({"policy": []}, "config_shape"),
         ({"policy": {"open_s": 3600}}, "config_policy"),
         ({"policy": {"open_s": "1"}}, "config_policy"),
@@ -83,7 +99,9 @@ def test_a_bad_field_is_refused_by_name(changes: dict[str, Any], reason: str) ->
         "dev": DEVICE,
         "ver": 2,
         "rev": {"seq": 2, "creds": [], "gens": {}},
-        "schedules": {},
+        "schedules": WINDOW * MAX_WINDOWS,
+        "holidays": HOLIDAY * MAX_HOLIDAYS,
+        "tz": LONGEST_ZONE,
         "policy": {},
     }
     parse_config(json.dumps(good), DEVICE)
@@ -130,15 +148,16 @@ async def test_a_power_cut_while_it_is_written_leaves_the_old_or_the_new(door: R
 
 async def test_configurations_as_large_as_the_cloud_makes_them_follow_each_other(door: Rig) -> None:
     """On the heap of the board's description, beside a session over TLS and Bluetooth."""
-    windows = {
-        str(n): [[127, 1000 + m, 1439] for m in range(MAX_WINDOWS)]
-        for n in range(10_000, 10_000 + MAX_SCHEDULES)
+    calendar = {
+        "schedules": WINDOW * MAX_WINDOWS,
+        "holidays": HOLIDAY * MAX_HOLIDAYS,
+        "tz": LONGEST_ZONE,
     }
     for version in range(2, 7):
         creds = [f"{version:02x}{n:014x}" for n in range(MAX_REVOKED)]
         gens = {f"{version:02x}{n:06x}": 2**32 - 1 - n for n in range(MAX_GENERATIONS)}
         rev = {"seq": version, "creds": creds, "gens": gens}
-        await door.site.down("config", door.site.config(version, rev=rev, schedules=windows))
+        await door.site.down("config", door.site.config(version, rev=rev, **calendar))
         while (await door.site.next("state"))["cfg"] != version:
             pass
     key = door.site.key_for_phone(credential_id=bytes.fromhex(f"06{MAX_REVOKED - 1:014x}"))

@@ -11,12 +11,14 @@ from protocol import credential, journal
 from protocol.clock import Interval
 from protocol.credential import CAVEAT_ACTIONS, ONE_TIME, REMOTE_ONLY, Grant, Token, caveat
 from protocol.handshake import ACTION_UNLOCK
+from protocol.host.calendar_rows import window_row
 from protocol.schedule import WeeklySchedule
+from protocol.timezone import TimeZone
 
 DOOR = bytes(range(8))
 NOW = 1_700_000_000
-ALWAYS = WeeklySchedule([(127, 0, 1440)])
-NEVER_OPEN = WeeklySchedule([])
+ALWAYS = WeeklySchedule(1, bytes.fromhex(window_row(1, 127, 0, 0, 1440)), b"", TimeZone())
+NEVER_OPEN = WeeklySchedule(1, b"", b"", TimeZone())
 
 # One change of the facts for each reason, in the order in which the door asks.
 REASONS = {

@@ -1,81 +1,293 @@
-"""Weekly schedules, against an oracle that knows calendars instead of arithmetic."""
+"""Schedules and holidays, against an oracle that walks calendars and clocks second by second of interest.
+
+The oracle asks Python's zoneinfo for the wall clock of each moment that can matter, and compares wall times as dates
+and times of day. It shares no arithmetic with the code under test.
+"""
 
 import datetime
+import functools
+import io
+import zoneinfo
+from importlib import resources
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from protocol.clock import Interval
-from protocol.errors import Malformed
-from protocol.schedule import WeeklySchedule
+from protocol.errors import Malformed, ProtocolError
+from protocol.host.calendar_rows import bits, holiday_row, window_row
+from protocol.schedule import WeeklySchedule, check_holidays, check_windows
+from protocol.timezone import TimeZone
 
 MONDAY = 1_700_438_400  # 2023-11-20 00:00 UTC
 DAY = 86_400
-UTC = datetime.UTC
-
-WINDOWS = st.lists(
-    st.tuples(st.integers(0, 127), st.integers(0, 1439), st.integers(0, 1440)), min_size=0, max_size=3
+NAMES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",  # half an hour, in the south
+    "Europe/Dublin",  # daylight time below standard
+    "Asia/Kolkata",
+    "America/Nuuk",  # a change before midnight, of the day before
+    "Asia/Jerusalem",  # a rule of more than 24 hours
+    "America/Santiago",  # a change at midnight
+    "Pacific/Kiritimati",
+    "Pacific/Marquesas",
 )
 
 
-def _allows(windows, tz_minutes, low, high):
-    """Whether one occurrence of one window, as two local wall times, holds both ends."""
-    zone = datetime.timezone(datetime.timedelta(minutes=tz_minutes))
-    first, last = (datetime.datetime.fromtimestamp(moment, zone) for moment in (low, high))
-    for mask, start, end in windows:
+def _zone(name):
+    raw = resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+    footer = raw.rsplit(b"\n", 2)[1].decode()
+    return TimeZone(footer), zoneinfo.ZoneInfo.from_file(io.BytesIO(raw), name)
+
+
+ZONES = {name: _zone(name) for name in NAMES}
+
+
+def wall(t, zone):
+    return datetime.datetime.fromtimestamp(t, zone).replace(tzinfo=None)
+
+
+def moments(low, high, zone):
+    """Both ends, and the seconds before and after each change of the clock between them."""
+    yield from (low, high)
+    step = 6 * 3600
+    for t in range(low, high, step):
+        first, last = t, min(high, t + step)
+        if wall(last, zone) - wall(first, zone) != datetime.timedelta(seconds=last - first):
+            while last - first > 1:
+                middle = (first + last) // 2
+                same = wall(middle, zone) - wall(first, zone) == datetime.timedelta(seconds=middle - first)
+                first, last = (middle, last) if same else (first, middle)
+            yield from (first, last)
+
+
+@functools.cache
+def changes(zone, year):
+    """The seconds around the changes of a year's clocks."""
+    begin, end = (datetime.datetime(y, 1, 1, tzinfo=datetime.UTC).timestamp() for y in (year, year + 1))
+    return list(moments(int(begin), int(end), zone))[2:]
+
+
+def kinds_of(day, holidays):
+    """All kinds of that date."""
+    found = set()
+    for first, last, kinds, every_year in holidays:
+        for year in (day.year - 1, day.year) if every_year else (first.year,):
+            on = first
+            while on <= last:
+                if every_year:
+                    moved = year + on.year - first.year
+                    hit = (on.month, on.day) == (day.month, day.day) and moved == day.year
+                else:
+                    hit = on == day
+                if hit:
+                    found |= set(kinds)
+                on += datetime.timedelta(1)
+    return found
+
+
+def opens_on(day, days, kinds, holidays):
+    its = kinds_of(day, holidays)
+    return its <= set(kinds) if its else day.isoweekday() in days
+
+
+def oracle(windows, holidays, zone, low, high):
+    """Whether one occurrence of one window holds the wall clock at all moments."""
+    clocks = [wall(t, zone) for t in moments(low, high, zone)]
+    for days, kinds, start, end in windows:
         for back in (0, 1, 2):
-            day = datetime.datetime.combine(first.date(), datetime.time(), zone) - datetime.timedelta(back)
-            opens = day + datetime.timedelta(minutes=start)
-            closes = day + datetime.timedelta(minutes=end)
+            day = clocks[0].date() - datetime.timedelta(back) + datetime.timedelta(1)
+            opens = datetime.datetime.combine(day, datetime.time()) + datetime.timedelta(minutes=start)
+            closes = datetime.datetime.combine(day, datetime.time()) + datetime.timedelta(minutes=end)
             if closes <= opens:
                 closes += datetime.timedelta(days=1)
-            if mask & 1 << day.weekday() and opens <= first and last < closes:
+            if opens_on(day, days, kinds, holidays) and all(opens <= c < closes for c in clocks):
                 return True
     return False
 
 
-@given(
-    windows=WINDOWS,
-    tz_minutes=st.integers(-1439, 1439) | st.sampled_from((0, 60, 330, -480)),
-    t=st.integers(0, 2**32) | st.integers(MONDAY, MONDAY + 7 * DAY),
-    u=st.integers(0, 90) | st.integers(0, 2 * DAY),
-)
-def test_a_schedule_agrees_with_the_calendar(windows, tz_minutes, t, u):
-    expected = _allows(windows, tz_minutes, max(0, t - u), t + u) if t >= u else None
-    if expected is not None:
-        assert WeeklySchedule(windows, tz_minutes).allows(Interval(t, u)) == expected
+def asked(windows, holidays, zone, t, u, number=1):
+    rows = bytes.fromhex("".join(window_row(number, bits(d), bits(k), s, e) for d, k, s, e in windows))
+    days = bytes.fromhex("".join(holiday_row(f, to, bits(k), every_year=y) for f, to, k, y in holidays))
+    check_windows(rows)
+    check_holidays(days)
+    return WeeklySchedule(number, rows, days, zone).allows(Interval(t, u))
 
 
-@given(st.data())
-def test_a_schedule_agrees_with_the_calendar_at_its_edges(data):
-    mask, start, end = data.draw(WINDOWS.filter(bool))[0]
-    edge = data.draw(st.sampled_from((start, end)))
-    t = MONDAY + data.draw(st.integers(0, 7)) * DAY + edge * 60 + data.draw(st.integers(-2, 2))
-    u = data.draw(st.integers(0, 2))
-    windows = [(mask, start, end)]
-    assert WeeklySchedule(windows).allows(Interval(t, u)) == _allows(windows, 0, t - u, t + u)
+DAYS = st.sets(st.integers(1, 7), min_size=1) | st.just(set(range(1, 8)))
+KINDS = st.sets(st.integers(1, 3)) | st.sets(st.integers(1, 8))
+MINUTE = st.integers(0, 1439) | st.sampled_from((0, 60, 90, 120, 150, 180, 1380, 1410, 1439))
+WINDOW = st.tuples(DAYS, KINDS, MINUTE, MINUTE | st.just(1440))
+WINDOWS = st.lists(WINDOW, max_size=4)
+
+
+@st.composite
+def a_holiday(draw, around=None):
+    first = draw(st.dates(datetime.date(2024, 1, 1), datetime.date(2030, 12, 31)))
+    if around is not None and draw(st.booleans()):
+        first = around + datetime.timedelta(draw(st.integers(-2, 1)))
+    every_year = draw(st.booleans())
+    length = draw(st.integers(0, 2) | st.integers(0, 40))
+    last = first + datetime.timedelta(length)
+    return first, last, draw(st.sets(st.integers(1, 3), min_size=1)), every_year
+
+
+@st.composite
+def a_moment(draw, zone):
+    """Anywhere, or near what is odd: a change of the clock, a turn of the year, the end of February."""
+    year = draw(st.integers(2024, 2030))
+    begin = int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp())
+    where = draw(st.sampled_from(("any", "change", "year", "february")))
+    if where == "change":
+        found = changes(zone, year)
+        if found:
+            return draw(st.sampled_from(found)) + draw(st.integers(-2, 2) | st.integers(-DAY, DAY))
+    near = draw(st.integers(-DAY, DAY) | st.sampled_from((-3600, -1800, -1, 0, 1, 1800, 3600)))
+    if where == "year":
+        return begin + near
+    if where == "february":
+        return begin + 59 * DAY + near
+    return begin + draw(st.integers(0, 365 * DAY))
+
+
+UNCERTAIN = st.integers(0, 5) | st.integers(0, 5000) | st.integers(0, 2 * DAY)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_schedule_agrees_with_the_calendar(name, data):
+    ours, theirs = ZONES[name]
+    t, u = data.draw(a_moment(theirs)), data.draw(UNCERTAIN)
+    windows = data.draw(WINDOWS)
+    today = wall(t, theirs)
+    if data.draw(st.booleans()):
+        # One whose edge is here, to the minute: all the mistakes are made there.
+        minute = (today.hour * 60 + today.minute + data.draw(st.integers(-1, 1))) % 1440
+        other = data.draw(MINUTE)
+        edge = (minute, other) if data.draw(st.booleans()) else (other, minute)
+        windows.append((data.draw(DAYS), data.draw(KINDS), *edge))
+    holidays = data.draw(st.lists(a_holiday(today.date()), max_size=3))
+    holidays = [h for h in holidays if not (h[3] and h[0].strftime("%m%d") == "0229")]
+    expected = oracle(windows, holidays, theirs, t - u, t + u)
+    assert asked(windows, holidays, ours, t, u) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_of_a_certain_grant_every_moment_is_granted(name, data):
+    """What [t - u, t + u] allows, each second in it allows; the interval hides no closed one."""
+    ours, theirs = ZONES[name]
+    t, u = data.draw(a_moment(theirs)), data.draw(st.integers(0, 6000))
+    windows = data.draw(st.lists(WINDOW, min_size=1, max_size=3))
+    assume(asked(windows, [], ours, t, u))
+    inner = t + data.draw(st.integers(-u, u))
+    assert asked(windows, [], ours, inner, 0)
 
 
 def test_a_schedule_runs_past_midnight_and_needs_certainty():
-    night = WeeklySchedule([(1, 22 * 60, 6 * 60)])
-    assert night.allows(Interval(MONDAY + 23 * 3600, 5))
-    assert night.allows(Interval(MONDAY + 29 * 3600, 5))
-    assert not night.allows(Interval(MONDAY + 3600, 5))
-    assert not night.allows(Interval(MONDAY + 22 * 3600 + 2, 5))
-    assert not night.allows(Interval(MONDAY + 30 * 3600, 0))
+    night = [({1}, (), 22 * 60, 6 * 60)]
+
+    def allows(t, u):
+        return asked(night, [], TimeZone(), MONDAY + t, u)
+
+    assert allows(23 * 3600, 5)
+    assert allows(29 * 3600, 5)
+    assert not allows(3600, 5)
+    assert not allows(22 * 3600 + 2, 5)
+    assert not allows(30 * 3600, 0)
 
 
 def test_two_windows_that_touch_do_not_join():
-    days = WeeklySchedule([(1, 0, 1440), (2, 0, 1440)])
-    assert days.allows(Interval(MONDAY + DAY, 0))
-    assert not days.allows(Interval(MONDAY + DAY, 1))
+    days = [({1}, (), 0, 1440), ({2}, (), 0, 1440)]
+    assert asked(days, [], TimeZone(), MONDAY + DAY, 0)
+    assert not asked(days, [], TimeZone(), MONDAY + DAY, 1)
+
+
+def local(zone, *when, fold=0):
+    return int(datetime.datetime(*when, tzinfo=zone, fold=fold).timestamp())
+
+
+def test_the_hour_that_comes_twice_opens_twice():
+    ours, berlin = ZONES["Europe/Berlin"]
+    window = [({7}, (), 120, 150)]
+    for fold in (0, 1):
+        assert asked(window, [], ours, local(berlin, 2027, 10, 31, 2, 15, fold=fold), 5)
+        assert not asked(window, [], ours, local(berlin, 2027, 10, 31, 2, 45, fold=fold), 5)
+    whole = [({7}, (), 120, 180)]
+    assert asked(whole, [], ours, local(berlin, 2027, 10, 31, 2, 0, fold=1), 3599)
+
+
+def test_the_skipped_hour_takes_nothing_from_what_is_around_it():
+    ours, new_york = ZONES["America/New_York"]
+    change = local(new_york, 2027, 3, 14, 3)
+    over = [({7}, (), 60, 240)]
+    assert all(asked(over, [], ours, t, 0) for t in range(change - 3600, change + 3600, 60))
+    begins_in_it = [({7}, (), 150, 240)]
+    assert asked(begins_in_it, [], ours, change, 0)
+    assert not asked(begins_in_it, [], ours, change - 1, 0)
+    ends_in_it = [({7}, (), 60, 150)]
+    assert asked(ends_in_it, [], ours, change - 1, 0)
+    assert not asked(ends_in_it, [], ours, change, 0)
+
+
+def test_a_daily_bound_moves_with_the_clock():
+    ours, _ = ZONES["Europe/Berlin"]
+    from_eight = [(set(range(1, 8)), (), 480, 1080)]
+    friday, monday = (local(datetime.UTC, 2027, 3, day, 6) for day in (26, 29))
+    assert [asked(from_eight, [], ours, t, 0) for t in (friday, friday + 3600)] == [False, True]
+    assert [asked(from_eight, [], ours, t, 0) for t in (monday, monday - 1)] == [True, False]
+
+
+def test_29_february_of_every_year_is_there_in_leap_years_only():
+    always = [(set(range(1, 8)), (), 0, 1440)]
+    leap = [(datetime.date(2028, 2, 29), datetime.date(2028, 2, 29), {1}, True)]
+    closed = []
+    for year in range(2024, 2033):
+        begin = int(datetime.datetime(year, 2, 27, 12, tzinfo=datetime.UTC).timestamp())
+        for n in range(4):
+            if not asked(always, leap, TimeZone(), begin + n * DAY, 0):
+                closed.append(datetime.datetime.fromtimestamp(begin + n * DAY, datetime.UTC).date())
+    assert closed == [datetime.date(y, 2, 29) for y in (2024, 2028, 2032)]
+
+
+def test_a_day_of_two_kinds_opens_only_for_who_names_both():
+    day = datetime.date(2023, 11, 20)
+    two = [(day, day, {1}, False), (day, day, {2}, True)]
+    for kinds, opens in (((), False), ({1}, False), ({2}, False), ({1, 2}, True), ({1, 2, 5}, True)):
+        assert asked([({1}, kinds, 0, 1440)], two, TimeZone(), MONDAY + 1, 1) == opens
+
+
+def test_only_the_windows_of_its_own_number_count():
+    rows = bytes.fromhex(window_row(256, 127, 0, 0, 1440) + window_row(2, 1, 0, 0, 1440))
+    for number, opens in ((1, False), (2, True), (256, True), (127, False), (0, False)):
+        assert WeeklySchedule(number, rows, b"", TimeZone()).allows(Interval(MONDAY + 1, 1)) == opens
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_a_table_or_malformed(raw):
+    for check, reason, kept in (
+        (check_windows, "schedule_window", lambda: WeeklySchedule(1, raw, b"", TimeZone())),
+        (check_holidays, "schedule_holiday", lambda: WeeklySchedule(1, bytes(8), raw, TimeZone())),
+    ):
+        try:
+            check(raw)
+        except ProtocolError as error:
+            assert (type(error), error.reason) == (Malformed, reason)
+        else:
+            assert kept().allows(Interval(MONDAY, 0)) in (True, False)
 
 
 @pytest.mark.parametrize(
-    "window", [(-1, 0, 1), (128, 0, 1), (1, -1, 1), (1, 1440, 1), (1, 0, -1), (1, 0, 1441)]
+    "fields",
+    [(0, 127, 0, 0, 1440), (1, 128, 0, 0, 1440), (1, 1, 0, 1440, 1), (1, 1, 0, 0, 1441), (1, 1, 0, 65535, 1)],
 )
-def test_a_window_outside_the_week_is_malformed(window):
+def test_a_window_outside_the_week_is_malformed(fields):
+    check_windows(bytes.fromhex(window_row(1, 127, 255, 1439, 1440)))
     with pytest.raises(Malformed) as caught:
-        WeeklySchedule([window])
+        check_windows(bytes.fromhex(window_row(1, 127, 255, 1439, 1440) + window_row(*fields)))
     assert caught.value.reason == "schedule_window"

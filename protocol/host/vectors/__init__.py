@@ -8,6 +8,7 @@ wire, for people.
 
 from protocol.host.vectors import (
     access,
+    calendar,
     credential,
     gatt,
     handshake,
@@ -37,7 +38,8 @@ TOPICS = {
     "transfer": transfer.transfer,
     "messages": journal.messages,
     "topics": topics.topics,
-    "schedule": access.schedule,
+    "timezone": calendar.timezone,
+    "schedule": calendar.schedule,
     "access": access.access,
     "pins": keys.pins,
     "mqtt": mqtt.mqtt,

@@ -1,54 +1,14 @@
-"""Vectors of weekly schedules and of the access decision."""
+"""Vectors of the access decision."""
 
 from typing import Any
 
 from protocol import access as a
 from protocol.credential import LOCKDOWN_OVERRIDE, NEVER, ONE_TIME, REMOTE_ONLY, Token
 from protocol.handshake import ACTION_LOCK, ACTION_STATUS, ACTION_UNLOCK
-from protocol.host.vectors.case import CREDENTIAL, DOOR, NOW, TOKEN_BYTES, Vector, bad, good
+from protocol.host.vectors.calendar import NIGHT, OFFICE
+from protocol.host.vectors.case import CREDENTIAL, DOOR, NOW, TOKEN_BYTES, Vector, good
 from protocol.host.vectors.credential import FROM, HERE_ONLY, UNLOCK_ONLY
 from protocol.journal import METHOD_BLE, METHOD_KEY_SWITCH, METHOD_NONE, METHOD_REMOTE, METHOD_REX
-
-_MONDAY = NOW // 86_400 * 86_400 - 4 * 86_400  # NOW is a Friday
-_HOUR = 3600
-_DAY = 86_400
-_OFFICE = [[31, 480, 1080]]  # Monday to Friday, 8:00 to 18:00
-_NIGHT = [[1, 1320, 360]]  # Monday 22:00 to Tuesday 6:00
-
-
-def schedule() -> list[Vector]:
-    cases: list[tuple[str, list[list[int]], int, int, int, bool]] = [
-        ("office_at_eight", _OFFICE, 0, 8 * _HOUR, 0, True),
-        ("office_perhaps_before_eight", _OFFICE, 0, 8 * _HOUR, 1, False),
-        ("office_in_its_last_second", _OFFICE, 0, 18 * _HOUR - 1, 0, True),
-        ("office_at_six", _OFFICE, 0, 18 * _HOUR, 0, False),
-        ("office_on_saturday", _OFFICE, 0, 5 * _DAY + 12 * _HOUR, 0, False),
-        ("office_an_hour_east", _OFFICE, 60, 7 * _HOUR, 0, True),
-        ("office_eight_hours_west", _OFFICE, -480, _DAY + 1 * _HOUR, 0, True),
-        ("night_before_midnight", _NIGHT, 0, 23 * _HOUR, 5, True),
-        ("night_over_midnight", _NIGHT, 0, _DAY, 5, True),
-        ("night_after_midnight", _NIGHT, 0, _DAY + 5 * _HOUR, 5, True),
-        ("night_is_over", _NIGHT, 0, _DAY + 6 * _HOUR, 0, False),
-        ("night_of_sunday", _NIGHT, 0, 3 * _HOUR, 0, False),
-        ("whole_day", [[1, 0, 1440]], 0, _DAY - 1, 0, True),
-        ("whole_day_written_otherwise", [[1, 0, 0]], 0, _DAY - 1, 0, True),
-        ("two_days_that_touch", [[1, 0, 1440], [2, 0, 1440]], 0, _DAY, 1, False),
-        ("no_window", [], 0, 12 * _HOUR, 0, False),
-        ("no_weekday", [[0, 0, 1440]], 0, 12 * _HOUR, 0, False),
-    ]
-    out = [
-        good(name, "schedule", {"windows": windows, "tz": tz, "t": _MONDAY + t, "u": u}, allowed)
-        for name, windows, tz, t, u, allowed in cases
-    ]
-    for name, window in (
-        ("eighth_day", [128, 0, 1]),
-        ("start_at_the_end", [1, 1440, 1]),
-        ("end_after_the_day", [1, 0, 1441]),
-        ("start_before_the_day", [1, -1, 1]),
-    ):
-        out.append(bad(name, "schedule", {"windows": [window], "tz": 0, "t": 0, "u": 0}, "schedule_window"))
-    return out
-
 
 _FACTS: dict[str, Any] = {
     "method": METHOD_BLE,
@@ -83,7 +43,7 @@ def access() -> list[Vector]:
             "granted_in_its_schedule",
             a.STATUS_GRANTED,
             token=scheduled,
-            schedule=_OFFICE,
+            schedule=OFFICE,
             clock=[NOW + 60, 2],
         ),
         decided("granted_with_caveats", a.STATUS_GRANTED, caveats=[FROM, HERE_ONLY, UNLOCK_ONLY]),
@@ -103,7 +63,7 @@ def access() -> list[Vector]:
         decided("clock_uncertain_by_a_caveat", a.STATUS_CLOCK, token=_flagged(), caveats=[FROM], clock=None),
         decided("too_early", a.STATUS_WINDOW, clock=[NOW - 3599, 2]),
         decided("too_late", a.STATUS_WINDOW, clock=[NOW + 86_398, 2]),
-        decided("outside_its_schedule", a.STATUS_SCHEDULE, token=scheduled, schedule=_NIGHT),
+        decided("outside_its_schedule", a.STATUS_SCHEDULE, token=scheduled, schedule=NIGHT),
         decided("schedule_that_the_door_lacks", a.STATUS_SCHEDULE, token=scheduled),
         decided("status_asked_by_a_revoked_key", a.STATUS_REVOKED, revoked=True, action=ACTION_STATUS),
         decided("key_switch", a.STATUS_GRANTED, method=METHOD_KEY_SWITCH, token=None, lockdown=2),

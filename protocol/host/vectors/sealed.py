@@ -196,8 +196,9 @@ CONFIGURATION: dict[str, Any] = {
     "dev": DEVICE_ID,
     "ver": 7,
     "rev": {"seq": 9, "creds": ["0a0b0c0d05060708"], "gens": {"0a0b0c0d": 2}},
-    "schedules": {"1": [[31, 480, 1080]], "2": [[96, 1320, 360]]},
-    "tz": 60,
+    "schedules": "00011f0001e0043800026000052801680002000100000168",
+    "holidays": "019800220136a136bd02",
+    "tz": "CET-1CEST,M3.5.0,M10.5.0/3",
     "policy": {"max_u_s": 60, "open_s": 5, "held_s": 30},
 }
 
@@ -243,6 +244,9 @@ def config() -> list[Vector]:
         "door": [30, 10, 20, 0, 3, 60, 0, 0],
         "unlock_schedule": 0,
         "open_ms": 5000,
+        "windows": 3,
+        "holidays": 2,
+        "offset": 3600,
     }
     rev = CONFIGURATION["rev"]
     return [
@@ -263,10 +267,14 @@ def config() -> list[Vector]:
         refused("credential_too_short", "config_hex", {"rev": {**rev, "creds": ["0a0b0c0d"]}}),
         refused("too_many_credentials", "config_rev", {"rev": {**rev, "creds": ["00"] * 401}}),
         refused("generation_below_0", "config_integer", {"rev": {**rev, "gens": {"0a0b0c0d": -1}}}),
-        refused("offset_of_a_day", "config_tz", {"tz": 1440}),
-        refused("schedule_with_a_name", "config_schedules", {"schedules": {"a": []}}),
-        refused("window_of_two", "config_schedules", {"schedules": {"1": [[31, 480]]}}),
-        refused("window_on_an_eighth_day", "config_integer", {"schedules": {"1": [[128, 0, 1]]}}),
-        refused("window_from_the_end", "schedule_window", {"schedules": {"1": [[1, 1440, 1]]}}),
+        refused("zone_as_minutes", "timezone", {"tz": 60}),
+        refused("zone_by_its_place", "timezone", {"tz": "Europe/Berlin"}),
+        refused("schedules_as_an_object", "config_rows", {"schedules": {"1": [[31, 480, 1080]]}}),
+        refused("windows_of_half_a_byte", "config_hex", {"schedules": "00011f0001e0043"}),
+        refused("windows_of_half_a_row", "schedule_window", {"schedules": "00011f00"}),
+        refused("window_of_a_day_too_many", "schedule_window", {"schedules": "0001800001e00438"}),
+        refused("too_many_windows", "config_rows", {"schedules": "00011f0001e00438" * 65}),
+        refused("holiday_of_nothing", "schedule_holiday", {"holidays": "0198002200"}),
+        refused("too_many_holidays", "config_rows", {"holidays": "0198002201" * 33}),
         refused("open_for_an_hour", "config_policy", {"policy": {"open_s": 3600}}),
     ]

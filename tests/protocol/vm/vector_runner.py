@@ -28,12 +28,13 @@ from protocol.errors import Malformed, ProtocolError
 from protocol.fragment import Reassembler, split
 from protocol.keypad import PinEntry
 from protocol.osdp_secure import Session
-from protocol.schedule import WeeklySchedule
+from protocol.schedule import WeeklySchedule, check_holidays, check_windows
+from protocol.timezone import TimeZone
 from protocol.x509_spki import spki_of, spki_pin
 
 OPS = {}
 # Here a part of the wire, or more behind it, may be a value of its own; everywhere else it must be refused.
-OPEN_ENDED = ("caveats", "mqtt_decode", "chunk")
+OPEN_ENDED = ("caveats", "mqtt_decode", "chunk", "windows", "holidays", "zone")
 
 
 def op(function):
@@ -317,6 +318,9 @@ def config(key, device, text):
         "door": found.door,
         "unlock_schedule": found.unlock_schedule,
         "open_ms": int(found.open_s * 1000),
+        "windows": len(found.windows) // 8,
+        "holidays": len(found.holidays) // 5,
+        "offset": found.zone.offset_at(1_800_000_000),
     }
 
 
@@ -421,13 +425,28 @@ def shard(site, shards):
     return topics.shard_of(site, shards)
 
 
-def _schedule(windows, tz=0):
-    return WeeklySchedule([tuple(one) for one in windows], tz)
+@op
+def zone(text, t):
+    found = TimeZone(text)
+    return [found.offset_at(moment) for moment in t]
 
 
 @op
-def schedule(windows, tz, t, u):
-    return _schedule(windows, tz).allows(clock.Interval(t, u))
+def windows(wire):
+    check_windows(wire)
+    return len(wire) // 8
+
+
+@op
+def holidays(wire):
+    check_holidays(wire)
+    return len(wire) // 5
+
+
+@op
+def schedule(number, windows, holidays, tz, t, u):
+    asked = WeeklySchedule(number, unhex(windows), unhex(holidays), TimeZone(tz))
+    return asked.allows(clock.Interval(t, u))
 
 
 @op
@@ -456,7 +475,7 @@ def decide(
             max_uncertainty=max_uncertainty,
             revoked=revoked,
             min_generation=min_generation,
-            schedule=_schedule(schedule) if schedule is not None else None,
+            schedule=WeeklySchedule(1, unhex(schedule), b"", TimeZone()) if schedule is not None else None,
             lockdown=lockdown,
         )
     )
