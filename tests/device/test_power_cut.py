@@ -5,12 +5,23 @@ import contextlib
 
 import pytest
 
+from hil.board.board import OFF
 from hil.board.flash import Cut, Where
-from hil.phone import PhoneError
+from hil.phone import Phone, PhoneError
 from protocol import journal
 from tests.device.rig import DEADLINE, Rig
 
 WAIT = 10.0
+
+
+async def unlock_until_off(door: Rig, phone: Phone) -> list[int]:
+    """The records that were promised. Cut before the answer, nothing was; nor when the phone gave up by itself."""
+    promised = []
+    async with asyncio.timeout(4 * DEADLINE):
+        while door.board.state.value != OFF:
+            with contextlib.suppress(PhoneError):
+                promised.append((await phone.unlock(door.site.key_for_phone(), timeout=3.0)).audit_seq)
+    return promised
 
 
 @pytest.mark.parametrize("where", list(Where))
@@ -21,10 +32,7 @@ async def test_a_power_cut_in_mid_write_of_an_unlock(door: Rig, write: int, wher
     await site.record(journal.EVENT_ACCESS_GRANTED)
     site.acknowledges = False
     door.board.cut_power_at(Cut(write, where))
-    with contextlib.suppress(PhoneError):  # cut before the answer: then nothing was promised
-        while True:
-            promised.append((await phone.unlock(site.key_for_phone(), timeout=3.0)).audit_seq)
-    await door.board.wait_off(DEADLINE)
+    promised += await unlock_until_off(door, phone)
     await door.door.strike.wait(0, WAIT)
     site.booted()
     site.acknowledges = True
@@ -39,10 +47,7 @@ async def test_cuts_in_a_row_keep_one_unbroken_journal(door: Rig) -> None:
     site, phone = door.site, door.phone()
     for write in range(2, 8):
         door.board.cut_power_at(Cut(write, Where.WITHIN))
-        with contextlib.suppress(PhoneError):
-            while True:
-                await phone.unlock(site.key_for_phone(), timeout=3.0)
-        await door.board.wait_off(DEADLINE)
+        await unlock_until_off(door, phone)
         site.booted()
         await door.board.power_on()
         await site.synchronised()
