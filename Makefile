@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STUBS := typings/.installed
 
-.PHONY: help demo up install lint types layers device-checks tests test bench
+.PHONY: help demo up install lint types layers device-checks tests test fuzz bench
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ tests: $(INSTALLED) ## All tests, on both cores
 	$(BIN)/pytest -n 2 --dist loadfile -q
 
 test: lint types device-checks layers tests ## Everything that must hold before a change lands
+
+fuzz: $(INSTALLED) ## A million damaged inputs to every decoder, on real VMs; again: make fuzz SEED=n INPUTS=n VMS=n
+	$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED)) $(if $(VMS),--vms $(VMS))
 
 bench: $(INSTALLED) ## Measure everything, into out/bench
 	$(BIN)/python -m benchmarks

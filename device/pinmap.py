@@ -103,7 +103,10 @@ def _readers(wiegand: "Any", keypad: "Any") -> "Dict[str, PinRole]":
 def parse(text: str) -> "Dict[str, PinRole]":
     """Apply the overrides in `text`; raise ValueError when they are not a usable map."""
     pins = default_map()
-    overrides = json.loads(text)
+    try:
+        overrides = json.loads(text)
+    except (RuntimeError, MemoryError):  # nested too deep
+        raise ValueError("pin map")
     if not isinstance(overrides, dict):
         raise ValueError("pin map")
     lock = overrides.pop("lock", "fail_secure")

@@ -14,7 +14,7 @@ from device.journal_store import create as create_journal
 from device.policy import parse_config
 from device.tls_socket import PinnedContext
 from protocol import ids, keys
-from protocol.envelope import LABEL_CONFIG, open_text
+from protocol.envelope import LABEL_CONFIG, open_text, parse_object
 from protocol.errors import Malformed
 from protocol.x509_spki import check_pins, spki_of
 
@@ -48,10 +48,8 @@ class _Bundle:
         if len(json_text) > MAX_BUNDLE:
             raise Malformed("bundle_size")
         try:
-            raw = json.loads(json_text)
-        except ValueError:
-            raise Malformed("bundle_json")
-        if not isinstance(raw, dict):
+            raw = parse_object(json_text)
+        except Malformed:
             raise Malformed("bundle_json")
         self.device_id = ids.check_id("dev", raw.get("device_id"))
         self.door_id = ids.check_id("door", raw.get("door_id"))

@@ -56,6 +56,7 @@ def test_overrides_replace_what_they_name():
         '{"keypad": {"rows": [4, 5, 12, 4], "cols": [15, 16, 17]}}',
         '{"keypad": {"rows": [4, 5, 12, 13], "cols": [15, 16, 17], "key": 3}}',
         '{"keypad": {"rows": "4567", "cols": [15, 16, 17]}}',
+        "[" * 100_000,
     ],
 )
 def test_an_unusable_map_is_refused_and_the_default_is_used(text, tmp_path):

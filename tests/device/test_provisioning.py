@@ -59,6 +59,7 @@ def bad_bundles(good: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
     bad = {name: (json.dumps({**good, **change}), slug) for name, (change, slug) in changes.items()}
     bad["not an object"] = ("[1]", "bundle_json")
+    bad["nested deep"] = ("[" * 3000, "bundle_json")
     bad["cut off"] = (json.dumps(good)[:-1], "bundle_json")
     bad["too large"] = (json.dumps({**good, "x": "y" * 25_000}), "bundle_size")
     return bad

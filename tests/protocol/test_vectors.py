@@ -10,6 +10,7 @@ import pytest
 from protocol.host import cloud_messages, messages, site_messages
 from protocol.host.vectors import build
 from protocol.host.vectors.files import rendered
+from tests import fuzz
 from tests.device.on_vm import ROOT, run_on_vm
 from tests.protocol.vm import vector_runner
 
@@ -17,8 +18,7 @@ PROTOCOL = ROOT / "protocol"
 # The runner and all sources of the protocol, compiled on the spot, beside the vectors.
 HEAP = "512K"
 VM = Path(__file__).absolute().parent / "vm"
-# What a door advertises needs the firmware's Bluetooth service: test_gatt has it.
-FILES = [path for path in sorted((PROTOCOL / "vectors").glob("*.json")) if path.stem != "gatt"]
+FILES = fuzz.VECTORS
 VECTORS = {path.name: json.loads(path.read_text())["vectors"] for path in FILES}
 
 

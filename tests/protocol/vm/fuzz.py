@@ -1,12 +1,20 @@
-"""Feeds the decoders with damaged vectors: a value or a protocol error each time, and a heap that does not grow."""
+"""Feeds every decoder with damaged input: a value or a protocol error each time, and a heap that does not grow.
+
+fuzz.py SEED INPUTS VECTORS...      prints its progress, and then one line of JSON
+"""
 
 import gc
 import json
 import sys
 
+from protocol.errors import ProtocolError
+from tests.protocol.vm.decoders import DECODERS, LABELS, SELDOM, sealed
 from tests.protocol.vm.vector_runner import outcome
 
-WARM_UP = 2_000  # the first of everything: names that are interned, modules that are loaded
+WARM_UP = (
+    5_000  # the first of everything: names that are interned, modules that are loaded, files that are made
+)
+PROGRESS = 5_000
 TEXTS = (
     '"',
     "\\",
@@ -29,6 +37,7 @@ TEXTS = (
     "_",
     "null",
 )
+VALUES = ("null", "true", "-1", "0", "1.5", "99999999999", '""', '"0"', "[]", "[0]", "{}", '{"a": 1}')
 # The same at every run: a failure can be looked at again.
 state = int(sys.argv[1])
 
@@ -47,9 +56,18 @@ def some(kind):
     return bytes((below(256),)) if below(3) else bytes((0, 1, 0x7F, 0x80, 0xFF)[below(5) : below(5) + 1])
 
 
+def another_value(text):
+    """Some member of an object has another value: by chance alone, that would be no JSON any more."""
+    at = text.find(":", below(len(text))) + 1
+    ends = [end for end in (text.find(c, at) for c in ",}]") if end >= 0]
+    return text[:at] + VALUES[below(len(VALUES))] + text[min(ends) if at and ends else len(text) :]
+
+
 def damaged(heard):
     """`heard` with one to three changes; now and then nothing of it is left."""
     kind = str if isinstance(heard, str) else bytes
+    if heard[:1] == "{" and below(2):
+        return another_value(heard)
     if not below(12):
         return kind().join([some(kind) for _ in range(below(40))])
     for _ in range(below(3) + 1):
@@ -70,8 +88,8 @@ def damaged(heard):
 
 
 def load(paths):
-    """(operation, input, name of what is heard) of every vector that a stranger's bytes go into."""
-    found = []
+    """By operation, the inputs of all vectors that a stranger's bytes go into, and the name of what is heard."""
+    found = {}
     for path in paths:
         with open(path) as f:  # noqa: PTH123
             for line in f:
@@ -85,29 +103,76 @@ def load(paths):
                 name = "wire" if "wire" in given else "text"
                 if name == "wire":
                     given["wire"] = bytes.fromhex(given["wire"])
-                found.append((vector["op"], given, name))
+                found.setdefault(vector["op"], []).append((given, name))
     return found
 
 
-def fuzz(seeds, count):
-    """How many of `count` damaged inputs gave a value, and how many reasons the others gave."""
-    values, reasons = 0, set()
-    for _ in range(count):
-        op, given, name = seeds[below(len(seeds))]
-        heard = given[name]
-        given[name] = damaged(heard)
+def harmed(op, given, heard):
+    """Damage what is heard; or what is in the envelope, and seal that anew."""
+    if op in LABELS and below(2):
         try:
-            _, reason = outcome(op, given)
+            inner = damaged(json.loads(heard)["p"].strip())
+            return sealed(bytes.fromhex(given["key"]), LABELS[op] or given["label"].encode(), inner)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            pass  # a vector whose envelope is none
+    return damaged(heard)
+
+
+class Fuzzer:
+    """Counts values and collects reasons, by operation."""
+
+    def __init__(self, vectors):
+        self.vectors = vectors
+        self.names = sorted(vectors) + sorted(DECODERS)
+        self.values = dict.fromkeys(self.names, 0)
+        self.reasons = {name: set() for name in self.names}
+
+    def seeds(self):
+        """Every input as it is: a decoder that takes nothing would look well fuzzed."""
+        for op in self.vectors:
+            for given, name in self.vectors[op]:
+                self.try_vector(op, given, name, given[name])
+        for name in DECODERS:
+            for seed in DECODERS[name][1]:
+                self.try_decoder(name, seed)
+
+    def one(self):
+        op = self.names[below(len(self.names))]
+        while (op in SELDOM or op.startswith("down_")) and below(8):
+            op = self.names[below(len(self.names))]
+        if op in self.vectors:
+            given, name = self.vectors[op][below(len(self.vectors[op]))]
+            self.try_vector(op, given, name, harmed(op, given, given[name]))
+        else:
+            seeds = DECODERS[op][1]
+            self.try_decoder(op, damaged(seeds[below(len(seeds))]))
+
+    def try_vector(self, op, given, name, heard):
+        good = given[name]
+        given[name] = heard
+        try:
+            self.count(op, outcome(op, given)[1])
         except BaseException:
             print("failed:", op, given)
             raise
         finally:
-            given[name] = heard
+            given[name] = good
+
+    def try_decoder(self, name, heard):
+        try:
+            DECODERS[name][0](heard)
+            self.count(name, "")
+        except ProtocolError as e:
+            self.count(name, e.reason)
+        except BaseException:
+            print("failed:", name, repr(heard))
+            raise
+
+    def count(self, name, reason):
         if reason:
-            reasons.add(reason)
+            self.reasons[name].add(reason)
         else:
-            values += 1
-    return values, sorted(reasons)
+            self.values[name] += 1
 
 
 def allocated():
@@ -115,9 +180,24 @@ def allocated():
     return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
 
 
-seeds = load(sys.argv[3:])
-print(sys.implementation.name)
-print(json.dumps(fuzz(seeds, WARM_UP)))
-before = allocated()
-print(json.dumps(fuzz(seeds, int(sys.argv[2]) - WARM_UP)))
-print(allocated() - before)
+fuzzer = Fuzzer(load(sys.argv[3:]))
+inputs = int(sys.argv[2])
+fuzzer.seeds()
+before = 0
+for n in range(1, inputs + 1):
+    fuzzer.one()
+    if n == WARM_UP:
+        before = allocated()
+    if not n % PROGRESS:
+        print("done", n)
+grown = allocated() - before
+print(
+    json.dumps(
+        {
+            "implementation": sys.implementation.name,
+            "grown": grown,
+            "values": fuzzer.values,
+            "reasons": {name: sorted(fuzzer.reasons[name]) for name in fuzzer.names},
+        }
+    )
+)
