@@ -23,7 +23,7 @@ def formats(wanted: "Any" = STANDARD) -> "Dict[int, Sequence[int]]":
     made: "Dict[int, Sequence[int]]" = {}
     try:
         for item in wanted:
-            if len(item) == 2:
+            if len(item) == 2 and item[0] <= MAX_BITS:  # masks of more would take the heap
                 item = _usual(*item)
             _check(item)
             made[item[0]] = item

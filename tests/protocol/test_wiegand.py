@@ -202,3 +202,8 @@ def test_a_key_is_one_of_twelve_or_a_protocol_error(byte, bits):
         assert wiegand.key(bits, left(sent)) == expected
     except Malformed:
         assert expected is None
+
+
+def test_a_format_of_very_many_bits_is_refused_before_it_takes_the_memory():
+    with pytest.raises(Malformed, match="card_format"):
+        wiegand.formats([[10**12, 8]])

@@ -111,9 +111,9 @@ def pin_map(text):
         raise Malformed("pin_map")
 
 
-@decoder('["H10301", [34, 17, 16, 1, 16, 0, 17179738112, 1, 131071]]')
+@decoder("[[26, 8], [34, 17, 16, 1, 16, 0, 17179738112, 1, 131071]]")
 def card_formats(text):
-    wiegand.Formats(envelope.parse_object('{"f": ' + text + "}").get("f"))
+    wiegand.formats(envelope.parse_object('{"f": ' + text + "}").get("f"))
 
 
 @decoder("1234#", "12*0123456789#")

@@ -66,7 +66,7 @@ def another_value(text):
 def damaged(heard):
     """`heard` with one to three changes; now and then nothing of it is left."""
     kind = str if isinstance(heard, str) else bytes
-    if heard[:1] == "{" and below(2):
+    if kind is str and heard[:1] == "{" and below(2):
         return another_value(heard)
     if not below(12):
         return kind().join([some(kind) for _ in range(below(40))])
