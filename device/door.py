@@ -85,13 +85,11 @@ class Door:
         for name in ("fire", "rex", "key", "dps", "tamper", "bolt"):
             if name in pins:
                 self._contacts[name] = Contact(name, pins[name], self._on_edge, self._changed)
-        # What is pressed or turned at boot is stuck, and no wish. A fire is one: the first look reports it.
+        # What is pressed or turned at boot is stuck, and no wish. A fire is seen by the first look.
         self.state = table.boot_state(self._active("dps"))
         self._enter(0)
-        if self._active("fire"):
+        if "fire" in self._contacts:
             self._contacts["fire"].active = 0
-            self._fire = self._fire_releases
-            self._enforce()
 
     @property
     def released(self) -> bool:

@@ -52,8 +52,7 @@ class Modes:
         config = parts.config.current
         now = parts.clock.now()
         if not mode and config.unlock_schedule and now is not None and now.u <= config.max_u_s:
-            schedule = config.schedule(config.unlock_schedule)
-            mode = _UNLOCKED if schedule is not None and schedule.allows(now) else 0
+            mode = _UNLOCKED if config.schedule(config.unlock_schedule).allows(now) else 0
         if mode == self.mode:
             if not method:
                 return 0

@@ -120,12 +120,16 @@ class Door:
         await asyncio.sleep(hold_s)
         self.key.set(0)
 
-    async def chatter(self, role: str, edges: int, each_s: float) -> None:
-        """Toggle a contact's pin so often, as a bouncing contact or a hand on the wire does; it ends as it was."""
-        level = self._pins.level(role)
+    async def chatter(self, role: str, edges: int, each_s: float) -> float:
+        """Toggle a contact's pin so often, as a bouncing contact or a hand on the wire does; it ends as it was. Returns
+        the longest time that a level lasted, in seconds."""
+        level, longest = self._pins.level(role), 0
         for edge in range(edges + edges % 2):
             self._pins.set_input(role, level ^ (1 - edge % 2))
+            since = now_us()
             await asyncio.sleep(each_s)
+            longest = max(longest, now_us() - since)
+        return longest / 1e6
 
     def jam(self) -> None:
         """The bolt stays where it is, whatever the current does, until ``unjam``."""

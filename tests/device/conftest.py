@@ -1,11 +1,13 @@
 """Boards for the tests of the firmware: blank, provisioned and online, or provisioned and alone."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from hil.board.description import builtin
 from tests.device.rig import Rig, rig
 from tests.device.site import Site
 
@@ -24,6 +26,30 @@ async def door(blank: Rig) -> AsyncIterator[Rig]:
         await blank.provision()
         await blank.site.synchronised()
         yield blank
+
+
+@contextlib.asynccontextmanager
+async def wired(folder: Path, name: str, main: str = "") -> AsyncIterator[Rig]:
+    """A board of that description, provisioned, connected, and sure of the time."""
+    async with rig(folder, description=builtin(name)) as one, one.site.serving():
+        await one.wire()
+        await one.provision(main=main)
+        await one.site.synchronised()
+        yield one
+
+
+@pytest.fixture
+async def full(tmp_path: Path) -> AsyncIterator[Rig]:
+    """A strike with every contact."""
+    async with wired(tmp_path, "strike_full") as one:
+        yield one
+
+
+@pytest.fixture
+async def maglock(tmp_path: Path) -> AsyncIterator[Rig]:
+    """A maglock with every contact."""
+    async with wired(tmp_path, "maglock_door") as one:
+        yield one
 
 
 @pytest.fixture

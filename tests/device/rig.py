@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from hil.radio.medium import Medium
 from hil.stack import station
 from hil.vm import image
 from hil.vm.spawner import Zygote
+from protocol import journal
 from tests.device.on_vm import ROOT
 from tests.device.site import Site
 
@@ -42,6 +44,7 @@ class Rig:
         self.medium = medium
         self.site = Site(folder)
         self._phones: list[Phone] = []
+        self.configuration = 1  # version in force
 
     @property
     def door(self) -> Any:
@@ -59,6 +62,24 @@ class Rig:
             await self.execute(f"with open('/main.py', 'w') as f:\n    f.write({source!r})")
         await station.provision(self.board.console.path, self.site.bundle(**changes))
         await self.reset()
+
+    async def wire(self) -> None:
+        """Tell the board how it is wired, if that is not as the firmware takes it to be."""
+        pins = json.dumps(self.board.description.pin_map)
+        await self.execute(f"with open('/pins.json', 'w') as f:\n    f.write({pins!r})")
+
+    async def configured(self, **changes: Any) -> None:
+        """The next configuration, in force."""
+        self.configuration += 1
+        policy = {"max_u_s": 60, **changes.pop("policy", {})}
+        before = self.site.newest
+        await self.site.down("config", self.site.config(self.configuration, policy=policy, **changes))
+        await self.site.record(journal.EVENT_CONFIG_APPLIED, after=before)
+
+    async def ordered(self, op: str, **args: Any) -> dict[str, Any]:
+        """The result of a command."""
+        await self.site.down("command", self.site.command(op=op, args=args))
+        return await self.site.result()
 
     async def reset(self) -> None:
         self.site.booted()
