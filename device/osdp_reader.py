@@ -17,8 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict
 
-_LOOK_MS = const(5)  # between looks for the bytes of a reply
-_BUFFER = const(64)
+_BUFFER = const(32)
 _ECB = const(1)
 _CBC = const(2)
 
@@ -46,31 +45,28 @@ class OsdpReader:
         self._de = de
         self._baud = baud
         self._buffer = bytearray(_BUFFER)
-        self._view = memoryview(self._buffer)
-        self._ticks = time.ticks_ms()
-        self._now = 0
         self._panel = Panel(address, scbk, _aes, os.urandom, heard, count)
         self.show = self._panel.show
         self.idle = self._panel.idle
 
     async def run(self) -> None:
         """Poll for ever. However it ends, the reader is offline then."""
-        panel = self._panel
+        panel, uart, buffer = self._panel, self._uart, self._buffer
+        now, before = 0, time.ticks_ms()
         try:
             while True:
-                now = self._now_ms()
-                self._receive(now)
+                ticks = time.ticks_ms()
+                now += time.ticks_diff(ticks, before)  # these milliseconds do not wrap
+                before = ticks
+                while uart.any():
+                    size = uart.readinto(buffer)
+                    panel.receive(buffer[: size or 0], now)
                 wire = panel.poll(now)
                 if wire:
                     await self._send(wire)
-                await asyncio.sleep_ms(_LOOK_MS if panel.awaiting else panel.wait_ms(self._now_ms()))
+                await asyncio.sleep_ms(panel.rest_ms(now))
         finally:
-            panel.reset(self._now_ms())
-
-    def _receive(self, now: int) -> None:
-        while self._uart.any():
-            size = self._uart.readinto(self._buffer)
-            self._panel.receive(self._view[: size or 0], now)
+            panel.drop("osdp_restart", 0)
 
     async def _send(self, wire: bytes) -> None:
         if self._de is None:
@@ -84,13 +80,6 @@ class OsdpReader:
             self._uart.flush()
         finally:
             self._de(0)
-
-    def _now_ms(self) -> int:
-        """Milliseconds that do not wrap; called more often than ticks do."""
-        ticks = time.ticks_ms()
-        self._now += time.ticks_diff(ticks, self._ticks)
-        self._ticks = ticks
-        return self._now
 
 
 def build(role: "Dict[str, Any]", scbk: bytes, heard: "Any", count: "Callable[[str], None]") -> OsdpReader:

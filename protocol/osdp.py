@@ -63,16 +63,13 @@ class Decoder:
         if have < 4 or have < self._size:
             return None
         self.have = 0
-        return _checked(bytes(memoryview(self._buffer)[:have]))
-
-
-def _checked(wire: bytes) -> "Tuple[bytes, int]":
-    control = wire[4]
-    end = len(wire) - 1 - (control >> 2 & 1)
-    frame = wire[:end]
-    if (crc16(frame) != wire[end] | wire[-1] << 8) if control & 4 else (sum(wire) & 255):
-        raise Malformed("osdp_check")
-    at = 5 + frame[5] if control & 8 and end > 5 else 5
-    if at >= end or 5 < at < 7:
-        raise Malformed("osdp_block")
-    return frame, at
+        wire = self._buffer[:have]
+        control = wire[4]
+        end = have - 1 - (control >> 2 & 1)
+        frame = bytes(wire[:end])
+        if (crc16(frame) != wire[end] | wire[-1] << 8) if control & 4 else (sum(wire) & 255):
+            raise Malformed("osdp_check")
+        at = 5 + frame[5] if control & 8 and end > 5 else 5
+        if at >= end or 5 < at < 7:
+            raise Malformed("osdp_block")
+        return frame, at

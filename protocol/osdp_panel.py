@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 POLL_MS = 50
 REPLY_MS = 200
+LOOK_MS = 5
 SECURE_MS = 8000  # a session in which no authentic reply came for so long is over
 MAX_TRIES = 3
 MAX_BACKOFF_MS = 4000
@@ -27,13 +28,6 @@ OFFLINE, ONLINE = 0, 5
 # Of states 1 to 4: the command, and the reply that leads to the next. ID, CAP, CHLNG, SCRYPT; PDID, PDCAP, CCRYPT, RMAC_I.
 _STEPS = b"\x00\x00\x61\x45\x62\x46\x76\x76\x77\x78"
 
-# LED: reader 0, LED 0 | temporary: 2 set, 1 cancel; on, off, on colour, off colour, timer 2 | permanent: 1 set; the same.
-# Colours: 1 red, 2 green; times in 100 ms. BUZ: reader 0, tone 2, on, off, count.
-_LED_IDLE = b"\x69\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x01\x00\x01\x00"
-_LED_GRANTED = b"\x69\x00\x00\x02\x01\x00\x02\x00\x1e\x00\x00\x00\x00\x00\x00"
-_LED_DENIED = b"\x69\x00\x00\x02\x01\x01\x01\x00\x0f\x00\x00\x00\x00\x00\x00"
-_BUZ_GRANTED = b"\x6a\x00\x02\x02\x01\x01"
-_BUZ_DENIED = b"\x6a\x00\x02\x01\x01\x03"
 _KEYS = b"0123456789*#\x7f\x0d"  # the standard's * and # are DEL and CR
 
 
@@ -75,34 +69,30 @@ class Panel:
         self.state = OFFLINE
 
     def show(self, granted: bool) -> None:
-        """Tell the person at the reader: green and one beep, or red and three."""
-        self._todo[0] = _LED_GRANTED if granted else _LED_DENIED
-        self._todo[1] = _BUZ_GRANTED if granted else _BUZ_DENIED
+        """Tell the person at the reader: green for 3 s and one beep, or red blinking and three."""
+        # LED: reader 0, LED 0 | set for a time: on, off, on colour (1 red, 2 green), off colour, timer 2 | no change.
+        # BUZ: reader 0, tone 2, on, off, count. Times are in 100 ms.
+        self._todo[0] = (
+            b"\x69\x00\x00"
+            + (b"\x02\x01\x00\x02\x00\x1e\x00" if granted else b"\x02\x01\x01\x01\x00\x0f\x00")
+            + bytes(5)
+        )
+        self._todo[1] = b"\x6a\x00\x02\x02\x01\x01" if granted else b"\x6a\x00\x02\x01\x01\x03"
 
     def idle(self) -> None:
-        """Steady red: locked, and waiting for a card."""
-        self._todo[0] = _LED_IDLE
+        """Steady red: locked, and waiting for a card. Ends what `show` began."""
+        self._todo[0] = b"\x69\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x01\x00\x01\x00"
 
-    def reset(self, now_ms: int) -> None:
-        """Forget the session; the next command begins anew."""
-        self._drop("", now_ms)
-        self._due_ms = now_ms
-
-    def wait_ms(self, now_ms: int) -> int:
-        """How long there is nothing to send."""
-        return max(0, self._due_ms - now_ms)
-
-    @property
-    def awaiting(self) -> bool:
-        """Whether a command has no reply yet."""
-        return bool(self._wire)
+    def rest_ms(self, now_ms: int) -> int:
+        """How long there is nothing to do: until the next command, or the next look for a reply."""
+        return LOOK_MS if self._wire else max(0, self._due_ms - now_ms)
 
     def poll(self, now_ms: int) -> bytes:
         """The frame to send now, or nothing."""
         if now_ms < self._due_ms:
             return b""
         if self.state and (self._tries >= MAX_TRIES or now_ms - self._alive_ms > SECURE_MS):
-            self._drop("osdp_timeout", now_ms)
+            self.drop("osdp_timeout", now_ms)
             return b""
         if not self._wire:
             self._wire = self._command(now_ms)
@@ -124,14 +114,33 @@ class Panel:
                 try:
                     self._take(found[0], found[1], now_ms)
                 except ProtocolError as e:
-                    self._drop(e.reason, now_ms)
+                    self.drop(e.reason, now_ms)
         if self._wire and self._decoder.have:
             self._due_ms = self._sent_ms + 2 * REPLY_MS  # it has begun in time; a slow line takes a while
+
+    def drop(self, reason: str, now_ms: int) -> None:
+        """Forget the session; all begins anew after the back-off."""
+        was = self.state
+        self.state = OFFLINE
+        self._session = None
+        self._wire = b""
+        self._tries = 0
+        step = self._backoff_ms
+        self._backoff_ms = min(MAX_BACKOFF_MS, step * 2)
+        self._due_ms = now_ms + step - step * self._random(1)[0] // 512
+        self._count(reason)
+        if was == ONLINE:
+            self._heard.state(False)
 
     def _command(self, now_ms: int) -> bytes:
         sequence = self._sequence = self._sequence % 3 + 1
         if self.state == ONLINE:
-            return encode(self._address, sequence, b"", self._next(), self._session)
+            body = b"\x60"
+            for i in range(3):
+                if self._todo[i]:
+                    body, self._todo[i] = self._todo[i], b""
+                    break
+            return encode(self._address, sequence, b"", body, self._session)
         if self.state == OFFLINE:
             self.state = 1
             self._sequence = sequence = 0
@@ -147,13 +156,6 @@ class Panel:
             body += b"\x00"
         return encode(self._address, sequence, block, body)
 
-    def _next(self) -> bytes:
-        for i, body in enumerate(self._todo):
-            if body:
-                self._todo[i] = b""
-                return body
-        return b"\x60"
-
     def _take(self, frame: bytes, at: int, now_ms: int) -> None:
         if frame[1] != self._address | 0x80:
             return  # another's, or our own from a line that echoes
@@ -165,40 +167,32 @@ class Panel:
         if frame[4] & 3 != self._sequence:
             self._count("osdp_sequence")
             return
-        session = self._session
-        if self.state == ONLINE and session:
+        state, session = self.state, self._session
+        block, body = frame[5:at], frame[at:]
+        if state == ONLINE and session:
             body = session.open(frame, at)
             if code == 0x41 and 4 <= body[-1] <= 6:
-                self._drop("osdp_nak", now_ms)
-                return
-            self._answered(now_ms)
-            self._event(body)
-        elif code != _STEPS[2 * self.state + 1]:
-            self._drop("osdp_nak" if code == 0x41 else "osdp_reply", now_ms)
-        else:
-            self._step(frame[5:at], frame[at:], now_ms)
-
-    def _answered(self, now_ms: int) -> None:
+                return self.drop("osdp_nak", now_ms)
+        elif code != _STEPS[2 * state + 1]:
+            return self.drop("osdp_nak" if code == 0x41 else "osdp_reply", now_ms)
+        # Capabilities are triples: function, compliance, items. Function 9 at level 1 is Secure Channel with AES-128.
+        elif state == 2 and b"\x09\x01" not in [body[i : i + 2] for i in range(1, len(body), 3)]:
+            return self.drop("osdp_insecure", now_ms)
+        elif state == 3 and session:
+            self._proof = session.answer(block, body)
+        elif state == 4 and session:
+            session.confirm(block, body)
         self._wire = b""
         self._tries = 0
         self._alive_ms = now_ms
         self._due_ms = self._sent_ms + POLL_MS
-
-    def _step(self, block: bytes, body: bytes, now_ms: int) -> None:
-        """The reply that leads on from a state before ONLINE."""
-        session = self._session
-        if self.state == 2 and not _has_secure_channel(body):
-            self._drop("osdp_insecure", now_ms)
+        if state == ONLINE:
+            self._event(body)
             return
-        if self.state == 3 and session:
-            self._proof = session.answer(block, body)
-        elif self.state == 4 and session:
-            session.confirm(block, body)
-        self._answered(now_ms)
-        self.state += 1
-        if self.state == ONLINE:
+        self.state = state + 1
+        if state == 4:
             self._backoff_ms = _FIRST_BACKOFF_MS
-            self._todo[0] = _LED_IDLE
+            self.idle()
             self._todo[2] = b"\x64"  # LSTAT
             self._heard.state(True)
 
@@ -215,29 +209,7 @@ class Panel:
                     self._heard.key(chr(_KEYS[at if at < 12 else at - 2]))
         elif code == 0x48 and size == 3:  # LSTATR
             if self._tamper != bool(body[1]):
-                self._tamper = bool(body[1])
+                self._tamper = not self._tamper
                 self._heard.tamper(self._tamper)
         elif code != 0x40:
             self._count("osdp_data")
-
-    def _drop(self, reason: str, now_ms: int) -> None:
-        was = self.state
-        self.state = OFFLINE
-        self._session = None
-        self._wire = b""
-        self._tries = 0
-        step = self._backoff_ms
-        self._backoff_ms = min(MAX_BACKOFF_MS, step * 2)
-        self._due_ms = now_ms + step - step * self._random(1)[0] // 512
-        if reason:
-            self._count(reason)
-        if was == ONLINE:
-            self._heard.state(False)
-
-
-def _has_secure_channel(body: bytes) -> bool:
-    """Whether the capabilities (function, compliance, number of items) tell of AES-128: function 9, bit 0."""
-    for i in range(1, len(body) - 2, 3):
-        if body[i] == 9:
-            return bool(body[i + 1] & 1)
-    return False

@@ -73,14 +73,17 @@ class Session:
         """Code and data of a reply whose body begins at `at`. Data must be encrypted, but for osdp_NAK's."""
         kind = frame[6] if at == 7 else 0
         end = len(frame) - 4
-        if kind not in (0x16, 0x18) or end <= at:
+        if kind not in (0x16, 0x18) or end <= at or (kind == 0x18 and (end - at) & 15 != 1):
             raise Malformed("osdp_block")
         mac = self._mac(frame[:end])
         if not constant_equal(mac[:4], frame[end:]):
             raise BadMac("osdp_mac")
         body, data = frame[at : at + 1], frame[at + 1 : end]
         if kind == 0x18:
-            data = self._decrypt(data)
+            data = data and self._cipher().decrypt(data).rstrip(b"\x00")
+            if data[-1:] != b"\x80":
+                raise Malformed("osdp_data")
+            data = data[:-1]
         elif data and body != b"\x41":
             raise Malformed("osdp_block")
         self.icv = mac
@@ -97,11 +100,3 @@ class Session:
 
     def _cipher(self) -> "Any":
         return self._aes(self.s_enc, _xor(self.icv, b"\xff" * 16))
-
-    def _decrypt(self, data: bytes) -> bytes:
-        if not data or len(data) & 15:
-            raise Malformed("osdp_data")
-        plain: bytes = self._cipher().decrypt(data).rstrip(b"\x00")
-        if plain[-1:] != b"\x80":
-            raise Malformed("osdp_data")
-        return plain[:-1]

@@ -75,15 +75,16 @@ class Line:
         self._out_free = end = begin + len(data) * self._symbol_us
         if self._listener is None or not self._wired or (self._de is not None and not self._de.value):
             return
-        self._at(end, lambda: self._sent(data, begin))
+        symbol_us = self._symbol_us  # a reset may come in between
+        self._at(end, lambda: self._sent(data, begin, symbol_us))
 
     def _at(self, t_us: float, act: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(max(0.0, t_us - now_us()) / 1e6, act)
 
-    def _sent(self, data: bytes, begin: float) -> None:
+    def _sent(self, data: bytes, begin: float, symbol_us: float) -> None:
         if self._de is not None and not self._de.value:
             # The transceiver was switched over: what was on its way then is cut off.
-            data = data[: max(0, int((self._de.t_us - begin) / self._symbol_us))]
+            data = data[: max(0, int((self._de.t_us - begin) / symbol_us))]
         if self._listener is not None and data:
             self._listener(self._as_heard(data))
 

@@ -138,7 +138,7 @@ def _sessions() -> list[Vector]:
             "plain_card", "osdp_block", _with_crc(b"\x53\x80\x10\x00\x07\x50\x00\x01\x1a\x00\x01\x02\x03\x40")
         ),
         refused("card_with_mac_alone", "osdp_block", _forged(b"\x16", bytes.fromhex("5000011a0001020340"))),
-        refused("data_of_no_block", "osdp_data", _forged(b"\x18", b"\x50" + bytes(15))),
+        refused("data_of_no_block", "osdp_block", _forged(b"\x18", b"\x50" + bytes(15))),
         refused("padding", "osdp_data", _forged(b"\x18", b"\x50" + bytes(16))),
         refused("block_of_a_command", "osdp_block", _forged(b"\x17", b"\x50" + bytes(16))),
     ]
