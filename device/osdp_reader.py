@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict
 
+    from device.pinmap import PinRole
+
 _BUFFER = const(32)
 _ECB = const(1)
 _CBC = const(2)
@@ -82,10 +84,13 @@ class OsdpReader:
             self._de(0)
 
 
-def build(role: "Dict[str, Any]", scbk: bytes, heard: "Any", count: "Callable[[str], None]") -> OsdpReader:
-    """The reader of the pin map's role `osdp`."""
-    de = role["de"]
-    if de is not None:
-        de = Pin(de, Pin.OUT, value=0)
-    uart = UART(role["uart"], baudrate=role["baud"], tx=role["tx"], rx=role["rx"])
-    return OsdpReader(uart, role["address"], scbk, heard, count, de, role["baud"])
+def build(
+    pins: "Dict[str, PinRole]", scbk: bytes, heard: "Any", count: "Callable[[str], None]"
+) -> OsdpReader:
+    """The reader of the pin map; KeyError if it has none."""
+    number, baud, address = pins["osdp_tx"].line
+    de = pins.get("osdp_de")
+    uart = UART(number, baudrate=baud, tx=pins["osdp_tx"].number, rx=pins["osdp_rx"].number)
+    return OsdpReader(
+        uart, address, scbk, heard, count, Pin(de.number, Pin.OUT, value=0) if de else None, baud
+    )

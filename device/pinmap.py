@@ -7,6 +7,8 @@ active; of the relay: while the lock has current. A `fail_secure` lock (the defa
 
 Readers are wired only if they are named: `"wiegand": {"d0": 32, "d1": 33, "led": 18, "buzzer": 19}` gives the roles
 `wiegand_d0` to `wiegand_buzzer`, `"keypad": {"rows": [4 pins], "cols": [3 pins]}` gives `row0` to `row3`, `col0` to `col2`.
+`"osdp": {"uart": 1, "tx": 17, "rx": 16, "de": 4, "baud": 9600, "address": 0}` gives `osdp_tx`, `osdp_rx` and, for a
+transceiver that needs it, `osdp_de`.
 """
 
 import json
@@ -47,6 +49,7 @@ class PinRole:
     """
 
     fail_safe = False
+    line: "Sequence[int]" = ()  # of `osdp_tx`: UART, baud rate, address of the reader
 
     def __init__(self, number: int, invert: bool, pull: "Optional[str]") -> None:
         self.number = number
@@ -81,7 +84,7 @@ def _override(name: str, value: "Any", roles: "Sequence[Any]" = _DEFAULTS) -> Pi
     return PinRole(number, invert, pull)
 
 
-def _readers(wiegand: "Any", keypad: "Any") -> "Dict[str, PinRole]":
+def _readers(wiegand: "Any", keypad: "Any", osdp: "Any") -> "Dict[str, PinRole]":
     roles = {}
     if wiegand is not None:
         if not isinstance(wiegand, dict) or "d0" not in wiegand or "d1" not in wiegand:
@@ -97,6 +100,20 @@ def _readers(wiegand: "Any", keypad: "Any") -> "Dict[str, PinRole]":
                 raise ValueError("keypad")
             for i in range(count):
                 roles[name[:3] + str(i)] = _override("d0", numbers[i], _READERS)
+    if osdp is not None:
+        if not isinstance(osdp, dict) or "tx" not in osdp or "rx" not in osdp:
+            raise ValueError("osdp")
+        line = []
+        for name, low, high in (("uart", 1, 2), ("baud", 9600, 115200), ("address", 0, 126)):
+            value = osdp.pop(name, low)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ValueError("osdp")
+            line.append(value)
+        for name in osdp:
+            if name not in ("tx", "rx", "de"):
+                raise ValueError("osdp")
+            roles["osdp_" + name] = _override("d0", osdp[name], _READERS)
+        roles["osdp_tx"].line = line
     return roles
 
 
@@ -112,7 +129,7 @@ def parse(text: str) -> "Dict[str, PinRole]":
     lock = overrides.pop("lock", "fail_secure")
     if lock not in ("fail_secure", "fail_safe"):
         raise ValueError("lock")
-    readers = _readers(overrides.pop("wiegand", None), overrides.pop("keypad", None))
+    readers = _readers(*[overrides.pop(name, None) for name in ("wiegand", "keypad", "osdp")])
     for name, value in overrides.items():
         if value is not None:
             pins[name] = _override(name, value)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import re
@@ -21,7 +22,7 @@ from tests.device.on_vm import ROOT
 from tests.osdp.peer import BUZZER, GREEN, LED, RED, SCBK, SCBK_D, Reader, Terminal
 
 DEADLINE = 20.0
-HEAP_MAX = 10 * 1024  # modules and one reader, connected, on the 64-bit VM: twice of what it is on a board
+HEAP_MAX = 12 * 1024  # one reader in Secure Channel, its modules and this program, on the 64-bit VM
 MAIN = """
 import asyncio, gc, machine
 import device.agent
@@ -45,8 +46,9 @@ class Heard:
 def count(reason):
     print("count", reason)
 
-role = {role}
-reader = build(role, bytes.fromhex("{scbk}"), Heard(), count)
+from device import pinmap
+pins = pinmap.parse('{pins}')
+reader = build(pins, bytes.fromhex("{scbk}"), Heard(), count)
 print("starting")
 asyncio.run(reader.run())
 """
@@ -58,8 +60,8 @@ async def panel(folder: Path, baud: int = 9600, de: int | None = 4) -> AsyncIter
     text = (ROOT / "hil" / "boards" / "osdp_door.toml").read_text().replace("baud = 9600", f"baud = {baud}")
     path = folder / "door.toml"
     path.write_text(text if de else text.replace("de = 4", ""))
-    role = {"uart": 1, "tx": 17, "rx": 16, "de": de, "baud": baud, "address": 1}
-    source = textwrap.dedent(MAIN).replace("{role}", repr(role)).replace("{scbk}", SCBK.hex())
+    line = {"uart": 1, "tx": 17, "rx": 16, "baud": baud, "address": 1} | ({"de": de} if de else {})
+    source = textwrap.dedent(MAIN).replace("{pins}", json.dumps({"osdp": line})).replace("{scbk}", SCBK.hex())
     async with rig.board(folder, description=load_description(path)) as board:
         code = f"with open('/main.py', 'w') as f:\n    f.write({source!r})"
         await asyncio.to_thread(station.execute, board.console.path, code)

@@ -57,6 +57,17 @@ def test_overrides_replace_what_they_name():
         '{"keypad": {"rows": [4, 5, 12, 13], "cols": [15, 16, 17], "key": 3}}',
         '{"keypad": {"rows": "4567", "cols": [15, 16, 17]}}',
         "[" * 100_000,
+        '{"osdp": {"tx": 17}}',
+        '{"osdp": {"tx": 17, "rx": 17}}',
+        '{"osdp": {"tx": 17, "rx": 26}}',
+        '{"osdp": {"tx": 17, "rx": 16, "uart": 0}}',
+        '{"osdp": {"tx": 17, "rx": 16, "uart": true}}',
+        '{"osdp": {"tx": 17, "rx": 16, "baud": 300}}',
+        '{"osdp": {"tx": 17, "rx": 16, "address": 127}}',
+        '{"osdp": {"tx": 17, "rx": 16, "de": null}}',
+        '{"osdp": {"tx": 17, "rx": 16, "key": 3}}',
+        '{"osdp": [17, 16]}',
+        '{"osdp_tx": 17}',
     ],
 )
 def test_an_unusable_map_is_refused_and_the_default_is_used(text, tmp_path):
@@ -78,7 +89,15 @@ def test_readers_have_their_roles_only_where_they_are_named():
         **{"row0": 4, "row1": 5, "row2": 12, "row3": 13, "col0": 15, "col1": 16, "col2": 17},
     }
     assert (pins["wiegand_led"].invert, pins["wiegand_buzzer"].invert) == (True, False)
-    assert pinmap.parse('{"wiegand": null, "keypad": null}').keys() == pinmap.default_map().keys()
+    pins = pinmap.parse('{"osdp": {"tx": 17, "rx": 16, "de": 4, "baud": 115200, "address": 5}}')
+    assert [pins["osdp_" + name].number for name in ("tx", "rx", "de")] == [17, 16, 4]
+    assert pins["osdp_tx"].line == [1, 115200, 5]
+    pins = pinmap.parse('{"osdp": {"tx": 17, "rx": 16}}')
+    assert "osdp_de" not in pins
+    assert pins["osdp_tx"].line == [1, 9600, 0]
+    assert (
+        pinmap.parse('{"wiegand": null, "keypad": null, "osdp": null}').keys() == pinmap.default_map().keys()
+    )
 
 
 @given(st.dictionaries(st.sampled_from(["d0", "d1", "led", "buzzer", "x"]), JSON), JSON, JSON)
