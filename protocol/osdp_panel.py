@@ -24,7 +24,8 @@ MAX_BACKOFF_MS = 4000
 _FIRST_BACKOFF_MS = 250
 
 _SCBK_D = b"0123456789:;<=>?"  # every reader and every attacker has it
-OFFLINE, ONLINE = 0, 5
+OFFLINE = 0
+ONLINE = 5
 # Of states 1 to 4: the command, and the reply that leads to the next. ID, CAP, CHLNG, SCRYPT; PDID, PDCAP, CCRYPT, RMAC_I.
 _STEPS = b"\x00\x00\x61\x45\x62\x46\x76\x76\x77\x78"
 
