@@ -8,15 +8,17 @@ from micropython import const
 
 from protocol import access, journal
 from protocol.command import MODES
-from protocol.credential import EXTENDED_TIME, Grant
-from protocol.handshake import ACTION_LOCK, ACTION_STATUS
+from protocol.credential import DURESS, EXTENDED_TIME, ONE_TIME, Grant
+from protocol.handshake import ACTION_LOCK, ACTION_STATUS, ACTION_UNLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Tuple
+    from typing import Iterable, Optional, Tuple
 
     from device.parts import Parts
+    from device.readers import Readers
     from protocol.command import Command
+    from protocol.credential import Token
     from protocol.handshake import Auth
 
 # The same refusal again is counted, not recorded: whoever repeats it must not push other records out of the ring.
@@ -28,6 +30,7 @@ class Authority:
 
     def __init__(self, parts: "Parts") -> None:
         self._parts = parts
+        self._readers: "Optional[Readers]" = None
         self._refused = b""
         self._refused_ms = 0
 
@@ -39,20 +42,27 @@ class Authority:
         """What a challenge tells: (time, uncertainty) or None, and the revocation sequence."""
         now = self._parts.clock.now()
         clock = (int(now.t), int(now.u)) if now is not None else None
-        return clock, self._parts.config.current.revocation
+        return clock, max(self._parts.config.current.revocation, self._parts.revocations.sequence)
 
     def bluetooth(self, auth: "Auth") -> "Tuple[int, int]":
         """Decide on a proof that was verified; returns the status and the sequence of its record."""
-        parts = self._parts
-        status = access.decide(self._credential_facts(auth))
+        token = auth.token
+        facts = self.facts(journal.METHOD_BLE, token, auth.caveats, auth.action)
+        self._ask_revocations(facts, token)
+        status = self.decide(facts, token.credential_id)
         if auth.action == ACTION_STATUS:
-            return status, parts.recorder.store.sequence
+            return status, self._parts.recorder.store.sequence
         if status == access.STATUS_GRANTED:
-            status = self._move(auth.action, bool(auth.token.flags & EXTENDED_TIME))
-        elif self._repeats(auth.token.credential_id + bytes((status,))):
-            return status, parts.recorder.store.sequence
-        sequence = self._record(journal.METHOD_BLE, status, auth.token.credential_id, auth.action)
-        return status, sequence
+            status = self._move(auth.action, bool(token.flags & EXTENDED_TIME))
+        return status, self.tell(journal.METHOD_BLE, status, token, auth.action)
+
+    def card(self, number: bytes, out: bool = False) -> int:
+        """A card, by its canonical number (8 bytes), at the reader on the way in or out; returns the status."""
+        return self._shown(journal.METHOD_CARD, b"card", number, out)
+
+    def pin(self, digits: str, out: bool = False) -> int:
+        """A code at the keypad on the way in or out; returns the status."""
+        return self._shown(journal.METHOD_PIN, b"pin", digits.encode(), out)
 
     def asked(self, method: int) -> int:
         """Somebody inside pressed the button, or turned the key switch."""
@@ -89,6 +99,42 @@ class Authority:
         door.lock()
         return access.STATUS_MODE if door.released else access.STATUS_GRANTED
 
+    def _shown(self, method: int, label: bytes, secret: bytes, out: bool) -> int:
+        if self._readers is None:
+            from device.readers import Readers
+
+            self._readers = Readers(self._parts)
+        return self._readers.shown(method, label, secret, out)
+
+    def decide(self, facts: "access.Facts", id: bytes) -> int:
+        """The decision. What may be used once is used, on flash, before this grants it; `id` (8 bytes) names it there."""
+        grant = facts.grant
+        once = grant is not None and bool(grant.token.flags & ONE_TIME)
+        if once:
+            from device.spent import Spent
+
+            spent = Spent(self._parts.identity.base + "/spent")
+            facts.spent = not spent.open(id, self._parts.clock.floor)
+        status = access.decide(facts)
+        if once and grant is not None and status == access.STATUS_GRANTED and facts.action == ACTION_UNLOCK:
+            try:
+                spent.spend(id, grant.token.not_after)
+            except OSError:
+                self._parts.counters.up("spent_write")
+                status = access.STATUS_SPENT
+        return status
+
+    def tell(self, method: int, status: int, token: "Optional[Token]", value: int = 0) -> int:
+        """Record what was decided of a credential, and silently that it was shown under duress; the same refusal
+        again is only counted."""
+        recorder = self._parts.recorder
+        user = token.credential_id if token is not None else bytes(8)
+        if status != access.STATUS_GRANTED and self._repeats(user + bytes((method, status))):
+            return recorder.store.sequence
+        if token is not None and token.flags & DURESS:
+            self._parts.door.alarm(journal.EVENT_DURESS, user)
+        return self._record(method, status, user, value)
+
     def _record(self, method: int, status: int, subject: bytes = bytes(8), value: int = 0) -> int:
         """Record the decision and make it durable: the answer that follows promises it."""
         granted = status == access.STATUS_GRANTED
@@ -106,19 +152,44 @@ class Authority:
         self._refused, self._refused_ms = what, now
         return False
 
-    def _credential_facts(self, auth: "Auth") -> "access.Facts":
-        config = self._parts.config.current
-        token = auth.token
+    def facts(
+        self,
+        method: int,
+        token: "Optional[Token]",
+        caveats: "Iterable[bytes]" = (),
+        action: int = ACTION_UNLOCK,
+    ) -> "access.Facts":
+        parts = self._parts
+        config = parts.config.current
         return access.Facts(
-            journal.METHOD_BLE,
-            grant=Grant(token, auth.caveats),
-            action=auth.action,
-            door_id=self._parts.identity.door_id,
-            epoch=self._parts.identity.epoch,
-            clock=self._parts.clock.now(),
-            max_uncertainty=config.max_u_s,
-            revoked=config.revoked(token.credential_id),
-            min_generation=config.min_generation(token.subject),
-            schedule=config.schedule(token.schedule_id),
-            lockdown=self._parts.modes.lockdown,
+            method,
+            Grant(token, caveats) if token is not None else None,
+            action,
+            parts.identity.door_id,
+            parts.identity.epoch,
+            parts.clock.now(),
+            config.max_u_s,
+            schedule=config.schedule(token.schedule_id) if token is not None else None,
+            lockdown=parts.modes.lockdown,
         )
+
+    def _ask_revocations(self, facts: "access.Facts", token: "Token") -> None:
+        """Of the configuration and of the table. A door that has lost its table, or cannot read it, honours no key."""
+        config = self._parts.config.current
+        table = self._parts.revocations
+        facts.revoked = True
+        try:
+            if (
+                table.damaged
+                or config.revoked(token.credential_id)
+                or table.find(token.credential_id) is not None
+            ):
+                return
+            row = table.find(token.subject + b"\xff\xff\xff\xff")  # protocol.table.ALL_KEYS, unloaded
+        except OSError:
+            self._parts.counters.up("revocations_read")
+            return
+        facts.revoked = False
+        facts.min_generation = config.min_generation(token.subject)
+        if row is not None:
+            facts.min_generation = max(facts.min_generation, int.from_bytes(row[8:], "big"))

@@ -15,8 +15,10 @@ from device.journal_store import JournalStore
 from device.modes import Modes
 from device.policy import ConfigKeeper
 from device.recorder import Recorder
+from device.table_store import TableStore
 from protocol import journal
 from protocol.command import CommandGate
+from protocol.ids import id_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,11 +44,22 @@ class Parts:
         store = JournalStore(base + "/journal", self.identity.begin_boot())
         self.recorder = Recorder(store, self.clock, self.counters)
         self.modes = Modes(self, NumberFile(base + "/mode"))
+        self.users = self._table("users", 1)  # protocol.table.KIND_USERS and KIND_REVOCATIONS, unloaded
+        self.revocations = self._table("revocations", 2)
         self.gate = CommandGate(self.identity.device_id, self.identity.boot)
         self.authority = Authority(self)
         self.recorder.record(journal.EVENT_BOOT, value=machine.reset_cause())
         self._configure()
         self.recorder.commit()
+
+    def _table(self, name: str, kind: int) -> TableStore:
+        me = self.identity
+        table = TableStore(me.base + "/" + name, kind, me.table_key, id_bytes(me.device_id))
+        self.kinds[name] = (
+            lambda: table.sequence,
+            lambda path, _version: table.activate(path),
+        )
+        return table
 
     def config_changed(self) -> None:
         """A new configuration is in force."""

@@ -58,6 +58,9 @@ class Config:
         self.open_s = 5.0
         self.unlock_schedule = 0
         self.door: "Sequence[int]" = ()
+        self.codes = 5
+        self.passback_s = 0
+        self.way_out = 0
 
     def revoked(self, credential_id: bytes) -> bool:
         """Whether this credential (8 bytes) is on the list."""
@@ -136,6 +139,9 @@ def _parse_policy(config: Config, raw: "Dict[str, Any]") -> None:
         _integer(raw.get(fields[at], int(fields[at + 1])), int(fields[at + 2]))
         for at in range(0, len(fields), 3)
     ]
+    config.codes = _integer(raw.get("codes", config.codes), 100)
+    config.passback_s = _integer(raw.get("passback_s", 0), 86_400)
+    config.way_out = _integer(raw.get("way_out", 0), 1)
     open_s = raw.get("open_s", config.open_s)
     if not isinstance(open_s, (int, float)) or not 0.1 <= open_s <= 60:
         raise Malformed("config_policy")

@@ -12,6 +12,7 @@ from device.config_store import NumberFile, SlotFile, make_directory, remove_fil
 from device.identity import BASE
 from device.journal_store import create as create_journal
 from device.policy import parse_config
+from device.spent import create as create_spent
 from device.tls_socket import PinnedContext
 from protocol import ids, keys
 from protocol.envelope import LABEL_CONFIG, open_text, parse_object
@@ -117,6 +118,10 @@ def _write(bundle: _Bundle, base: str) -> None:
     config.load()
     config.save(bundle.config.encode())
     NumberFile(base + "/floor").save(bundle.time_ms // 1000)
+    for name in ("users", "revocations", "spent"):
+        for slot in ("", ".0", ".1"):
+            remove_file(base + "/" + name + slot)
+    create_spent(base + "/spent")
     create_journal(base + "/journal", keys.journal_key(k_dev))
 
 

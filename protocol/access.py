@@ -1,8 +1,8 @@
 """The access decision: one table of reasons to refuse, asked from top to bottom. What passes them all is granted."""
 
 from protocol.clock import inside
-from protocol.credential import LOCKDOWN_OVERRIDE, NEVER, ONE_TIME, REMOTE_ONLY
-from protocol.journal import METHOD_BLE, METHOD_KEY_SWITCH, METHOD_REMOTE, METHOD_REX
+from protocol.credential import LOCKDOWN_OVERRIDE, NEEDS_SECOND, NEVER, ONE_TIME, PASSBACK_EXEMPT, REMOTE_ONLY
+from protocol.journal import METHOD_BLE, METHOD_CARD, METHOD_KEY_SWITCH, METHOD_PIN, METHOD_REMOTE, METHOD_REX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ STATUS_REVOKED = 3
 STATUS_GENERATION = 4
 STATUS_CAVEAT = 5
 STATUS_REMOTE_ONLY = 6
-STATUS_UNSUPPORTED = 7
+STATUS_SPENT = 7
 STATUS_CLOCK = 8
 STATUS_WINDOW = 9
 STATUS_SCHEDULE = 10
 STATUS_MODE = 11
+STATUS_PASSBACK = 12
+STATUS_SECOND = 13
+STATUS_UNKNOWN = 14
+STATUS_LOCKED_OUT = 15
 STATUS_NAMES = {
     STATUS_GRANTED: "granted",
     STATUS_METHOD: "method_unknown",
@@ -32,17 +36,24 @@ STATUS_NAMES = {
     STATUS_GENERATION: "generation_over",
     STATUS_CAVEAT: "caveat",
     STATUS_REMOTE_ONLY: "remote_only",
-    STATUS_UNSUPPORTED: "unsupported",
+    STATUS_SPENT: "one_time_spent",
     STATUS_CLOCK: "clock_uncertain",
     STATUS_WINDOW: "outside_window",
     STATUS_SCHEDULE: "outside_schedule",
     STATUS_MODE: "door_mode",
+    STATUS_PASSBACK: "anti_passback",
+    STATUS_SECOND: "second_needed",
+    STATUS_UNKNOWN: "unknown_credential",
+    STATUS_LOCKED_OUT: "locked_out",
 }
 
 
 class Facts:
-    """Everything that a decision depends on. `grant` is None for what needs no credential of its own; `lockdown` is
-    0, 1 (LOCKDOWN_OVERRIDE still opens) or 2 (nothing does).
+    """Everything that a decision depends on. `grant` is None for what needs no credential of its own, and for a card or
+    PIN that is nobody's; `lockdown` is 0, 1 (LOCKDOWN_OVERRIDE still opens) or 2 (nothing does).
+
+    What is set when it holds: `spent` (a one-time credential was used, or cannot be remembered), `inside` (its user went
+    in not long ago), `second` (the first of two credentials was shown), `locked_out` (no code counts now).
     """
 
     def __init__(
@@ -59,6 +70,7 @@ class Facts:
         schedule: "Optional[WeeklySchedule]" = None,
         lockdown: int = 0,
     ) -> None:
+        self.spent = self.inside = self.second = self.locked_out = False
         self.method = method
         self.grant = grant
         self.action = action
@@ -88,18 +100,19 @@ def _off_schedule(f: Facts, g: "Grant") -> bool:
     return f.schedule is None or f.clock is None or not f.schedule.allows(f.clock)
 
 
-# A one-time token needs a commit of its own before the relay; a door that cannot do that must not honour it.
 _REFUSALS = (
     (STATUS_EPOCH, lambda f, g: g.token.epoch != f.epoch),
     (STATUS_REVOKED, lambda f, g: f.revoked),
     (STATUS_GENERATION, lambda f, g: g.token.generation < f.min_generation),
     (STATUS_CAVEAT, lambda f, g: not g.permits(f.door_id, f.action)),
     (STATUS_REMOTE_ONLY, lambda f, g: bool(g.token.flags & REMOTE_ONLY)),
-    (STATUS_UNSUPPORTED, lambda f, g: bool(g.token.flags & ONE_TIME)),
+    (STATUS_SPENT, lambda f, g: f.spent and g.token.flags & ONE_TIME),
     (STATUS_CLOCK, _uncertain),
     (STATUS_WINDOW, _outside),
     (STATUS_SCHEDULE, _off_schedule),
     (STATUS_MODE, lambda f, g: f.lockdown > (1 if g.token.flags & LOCKDOWN_OVERRIDE else 0)),
+    (STATUS_PASSBACK, lambda f, g: f.inside and not g.token.flags & PASSBACK_EXEMPT),
+    (STATUS_SECOND, lambda f, g: g.token.flags & NEEDS_SECOND and not f.second),
 )
 
 
@@ -110,7 +123,12 @@ def decide(facts: Facts) -> int:
     if facts.method == METHOD_REMOTE:
         return STATUS_MODE if facts.lockdown else STATUS_GRANTED
     grant = facts.grant
-    if facts.method != METHOD_BLE or grant is None:
+    if facts.method in (METHOD_CARD, METHOD_PIN):
+        if facts.locked_out:
+            return STATUS_LOCKED_OUT
+        if grant is None:
+            return STATUS_UNKNOWN
+    elif facts.method != METHOD_BLE or grant is None:
         return STATUS_METHOD
     for status, refuses in _REFUSALS:
         if refuses(facts, grant):

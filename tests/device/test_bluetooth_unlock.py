@@ -16,7 +16,6 @@ from protocol.credential import (
     CAVEAT_DOOR,
     CAVEAT_NOT_AFTER,
     CAVEAT_NOT_BEFORE,
-    ONE_TIME,
     REMOTE_ONLY,
     caveat,
 )
@@ -81,7 +80,6 @@ async def refused(door: Rig, key: dict[str, Any], reason: str) -> None:
         ({"not_after": -HOUR}, "outside_window"),
         ({"not_before": HOUR}, "outside_window"),
         ({"flags": REMOTE_ONLY}, "remote_only"),
-        ({"flags": ONE_TIME}, "unsupported"),
         ({"schedule_id": 9}, "outside_schedule"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocol import access as a
 from protocol import credential, journal
 from protocol.clock import Interval
-from protocol.credential import CAVEAT_ACTIONS, ONE_TIME, REMOTE_ONLY, Grant, Token, caveat
+from protocol.credential import CAVEAT_ACTIONS, NEEDS_SECOND, ONE_TIME, REMOTE_ONLY, Grant, Token, caveat
 from protocol.handshake import ACTION_UNLOCK
 from protocol.host.calendar_rows import window_row
 from protocol.schedule import WeeklySchedule
@@ -27,12 +27,17 @@ REASONS = {
     a.STATUS_GENERATION: {"min_generation": 6},
     a.STATUS_CAVEAT: {"caveats": [caveat(CAVEAT_ACTIONS, bytes(1))]},
     a.STATUS_REMOTE_ONLY: {"flags": REMOTE_ONLY},
-    a.STATUS_UNSUPPORTED: {"flags": ONE_TIME},
+    a.STATUS_SPENT: {"flags": ONE_TIME, "spent": True},
     a.STATUS_CLOCK: {"max_uncertainty": 1},
     a.STATUS_WINDOW: {"not_after": NOW},
     a.STATUS_SCHEDULE: {"schedule": NEVER_OPEN},
     a.STATUS_MODE: {"lockdown": 1},
+    a.STATUS_PASSBACK: {"inside": True},
+    a.STATUS_SECOND: {"flags": NEEDS_SECOND},
 }
+# What the door remembers; false unless it is set.
+REMEMBERED = ("spent", "inside", "second", "locked_out")
+CREDENTIALS = (journal.METHOD_BLE, journal.METHOD_CARD, journal.METHOD_PIN)
 
 
 def _facts(**changes):
@@ -40,14 +45,15 @@ def _facts(**changes):
         changes.pop("token_epoch", 1),
         bytes(8),
         generation=5,
-        not_before=NOW - 60,
+        not_before=changes.pop("not_before", NOW - 60),
         not_after=changes.pop("not_after", NOW + 60),
         flags=changes.pop("flags", 0),
-        schedule_id=1,
+        schedule_id=changes.pop("schedule_id", 1),
     )
+    grant = Grant(token, changes.pop("caveats", []))
     facts = {
         "method": journal.METHOD_BLE,
-        "grant": Grant(token, changes.pop("caveats", [])),
+        "grant": grant if changes.pop("known", True) else None,
         "action": ACTION_UNLOCK,
         "door_id": DOOR,
         "epoch": 1,
@@ -56,7 +62,11 @@ def _facts(**changes):
         "min_generation": 5,
         "schedule": ALWAYS,
     }
-    return a.Facts(**{**facts, **changes})
+    remembered = {name: changes.pop(name, False) for name in REMEMBERED}
+    made = a.Facts(**{**facts, **changes})
+    for name, value in remembered.items():
+        setattr(made, name, value)
+    return made
 
 
 def _merged(reasons):
@@ -82,9 +92,71 @@ def test_of_several_reasons_the_first_is_named():
             assert a.decide(_facts(**_merged(reasons))) == reasons[0]
 
 
+def _expected(made):
+    """The decision on a credential as SPEC.md tells it, written without a look at the code."""
+    if made.method == journal.METHOD_PIN and made.locked_out:
+        return "locked_out"
+    grant = made.grant
+    if grant is None:
+        return "method_unknown" if made.method == journal.METHOD_BLE else "unknown_credential"
+    token, flags = grant.token, grant.token.flags
+    once, remote, override, second, exempt = (bool(flags & bit) for bit in (2, 1, 8, 32, 64))
+    limited = grant.not_before > 0 or grant.not_after != 0xFFFFFFFF
+    u = made.clock.u if made.clock else 10**9
+    first, last = (made.clock.t - u, made.clock.t + u) if made.clock else (0, 0)
+    holds = {
+        "key_epoch_over": token.epoch != made.epoch,
+        "revoked": made.revoked,
+        "generation_over": token.generation < made.min_generation,
+        "caveat": not grant.actions >> made.action & 1,
+        "remote_only": remote,
+        "one_time_spent": once and made.spent,
+        "clock_uncertain": (limited or token.schedule_id != 0) and u > made.max_uncertainty,
+        "outside_window": limited and not (grant.not_before <= first and last < grant.not_after),
+        "outside_schedule": token.schedule_id != 0 and made.schedule is NEVER_OPEN,
+        "door_mode": made.lockdown == 2 or (made.lockdown == 1 and not override),
+        "anti_passback": made.inside and not exempt,
+        "second_needed": second and not made.second,
+    }
+    return next((name for name, refuses in holds.items() if refuses), "granted")
+
+
+@given(
+    st.builds(
+        _facts,
+        method=st.sampled_from(CREDENTIALS),
+        token_epoch=st.sampled_from((1, 1, 2)),
+        not_before=st.sampled_from((0, NOW - 60, NOW)),
+        not_after=st.sampled_from((NOW, NOW + 60, credential.NEVER)),
+        flags=st.integers(0, 127),
+        schedule_id=st.integers(0, 1),
+        caveats=st.sampled_from(([], [], [caveat(CAVEAT_ACTIONS, bytes(1))])),
+        clock=st.sampled_from((None, Interval(NOW, 2), Interval(NOW, 0), Interval(NOW + 30, 1))),
+        revoked=st.sampled_from((False, False, True)),
+        min_generation=st.sampled_from((0, 5, 6)),
+        schedule=st.sampled_from((ALWAYS, NEVER_OPEN)),
+        lockdown=st.integers(0, 2),
+        known=st.sampled_from((True, True, True, False)),
+        **{name: st.booleans() for name in REMEMBERED},
+    )
+)
+def test_every_credential_is_decided_as_the_oracle_says(made):
+    if made.method != journal.METHOD_PIN:
+        made.locked_out = False
+    assert a.STATUS_NAMES[a.decide(made)] == _expected(made)
+
+
+@pytest.mark.parametrize("method", [journal.METHOD_CARD, journal.METHOD_PIN])
+def test_a_card_or_code_that_is_nobodys_is_unknown_and_one_that_is_locked_out_is_not_looked_at(method):
+    assert a.decide(a.Facts(method)) == a.STATUS_UNKNOWN
+    for known in (False, True):
+        assert a.decide(_facts(method=method, known=known, locked_out=True)) == a.STATUS_LOCKED_OUT
+
+
 def test_the_reasons_are_asked_in_the_order_of_their_numbers():
     assert list(REASONS) == sorted(REASONS)
-    assert {a.STATUS_GRANTED, a.STATUS_METHOD, *REASONS} == set(a.STATUS_NAMES)
+    others = {a.STATUS_GRANTED, a.STATUS_METHOD, a.STATUS_UNKNOWN, a.STATUS_LOCKED_OUT}
+    assert {*others, *REASONS} == set(a.STATUS_NAMES)
     assert len(set(a.STATUS_NAMES.values())) == len(a.STATUS_NAMES)
 
 
@@ -113,7 +185,7 @@ def test_only_a_flagged_key_opens_in_a_lockdown_and_none_in_one_for_all(flags, l
     assert a.decide(_facts(flags=flags, lockdown=lockdown)) == expected
 
 
-@given(st.integers(-1, 300).filter(lambda m: m not in WITHOUT))
+@given(st.integers(-1, 300).filter(lambda m: m not in (*WITHOUT, journal.METHOD_CARD, journal.METHOD_PIN)))
 def test_nothing_else_opens_without_a_credential(method):
     assert a.decide(a.Facts(method)) == a.STATUS_METHOD
 

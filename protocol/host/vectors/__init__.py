@@ -18,6 +18,7 @@ from protocol.host.vectors import (
     osdp,
     reader,
     sealed,
+    table,
     topics,
     transfer,
 )
@@ -41,6 +42,7 @@ TOPICS = {
     "timezone": calendar.timezone,
     "schedule": calendar.schedule,
     "access": access.access,
+    "table": table.table,
     "pins": keys.pins,
     "mqtt": mqtt.mqtt,
     "reader": reader.reader,

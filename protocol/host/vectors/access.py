@@ -8,7 +8,15 @@ from protocol.handshake import ACTION_LOCK, ACTION_STATUS, ACTION_UNLOCK
 from protocol.host.vectors.calendar import NIGHT, OFFICE
 from protocol.host.vectors.case import CREDENTIAL, DOOR, NOW, TOKEN_BYTES, Vector, good
 from protocol.host.vectors.credential import FROM, HERE_ONLY, UNLOCK_ONLY
-from protocol.journal import METHOD_BLE, METHOD_KEY_SWITCH, METHOD_NONE, METHOD_REMOTE, METHOD_REX
+from protocol.journal import (
+    METHOD_BLE,
+    METHOD_CARD,
+    METHOD_KEY_SWITCH,
+    METHOD_NONE,
+    METHOD_PIN,
+    METHOD_REMOTE,
+    METHOD_REX,
+)
 
 _FACTS: dict[str, Any] = {
     "method": METHOD_BLE,
@@ -23,6 +31,7 @@ _FACTS: dict[str, Any] = {
     "min_generation": 2,
     "schedule": None,
     "lockdown": 0,
+    "remembered": [],
 }
 
 
@@ -57,7 +66,8 @@ def access() -> list[Vector]:
         decided("caveat_action", a.STATUS_CAVEAT, caveats=[UNLOCK_ONLY], action=ACTION_LOCK),
         decided("caveat_door", a.STATUS_CAVEAT, caveats=[HERE_ONLY], door=bytes(8)),
         decided("remote_only", a.STATUS_REMOTE_ONLY, token=_flagged(REMOTE_ONLY)),
-        decided("one_time", a.STATUS_UNSUPPORTED, token=_flagged(ONE_TIME)),
+        decided("one_time", a.STATUS_GRANTED, token=_flagged(ONE_TIME)),
+        decided("one_time_spent", a.STATUS_SPENT, token=_flagged(ONE_TIME), remembered=["spent"]),
         decided("clock_unknown", a.STATUS_CLOCK, clock=None),
         decided("clock_uncertain", a.STATUS_CLOCK, clock=[NOW, 61]),
         decided("clock_uncertain_by_a_caveat", a.STATUS_CLOCK, token=_flagged(), caveats=[FROM], clock=None),
@@ -72,5 +82,10 @@ def access() -> list[Vector]:
         decided("lockdown", a.STATUS_MODE, lockdown=1),
         decided("lockdown_and_a_flagged_key", a.STATUS_GRANTED, token=flagged, lockdown=1),
         decided("lockdown_of_all", a.STATUS_MODE, token=flagged, lockdown=2),
+        decided("card", a.STATUS_GRANTED, method=METHOD_CARD),
+        decided("unknown_card", a.STATUS_UNKNOWN, method=METHOD_CARD, token=None),
+        decided("unknown_code", a.STATUS_UNKNOWN, method=METHOD_PIN, token=None),
+        decided("code_in_a_lock_out", a.STATUS_LOCKED_OUT, method=METHOD_PIN, remembered=["locked_out"]),
+        decided("came_in_just_now", a.STATUS_PASSBACK, method=METHOD_CARD, remembered=["inside"]),
         decided("first_of_many_reasons", a.STATUS_EPOCH, epoch=2, revoked=True, min_generation=3, clock=None),
     ]

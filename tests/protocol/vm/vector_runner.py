@@ -20,6 +20,7 @@ from protocol import (
     messages,
     mqtt,
     osdp,
+    table,
     topics,
     transfer,
     wiegand,
@@ -463,22 +464,58 @@ def decide(
     min_generation,
     schedule,
     lockdown,
+    remembered,
 ):
-    return access.decide(
-        access.Facts(
-            method,
-            grant=_grant(token, caveats) if token else None,
-            action=action,
-            door_id=unhex(door),
-            epoch=epoch,
-            clock=interval(clock),
-            max_uncertainty=max_uncertainty,
-            revoked=revoked,
-            min_generation=min_generation,
-            schedule=WeeklySchedule(1, unhex(schedule), b"", TimeZone()) if schedule is not None else None,
-            lockdown=lockdown,
-        )
+    facts = access.Facts(
+        method,
+        grant=_grant(token, caveats) if token else None,
+        action=action,
+        door_id=unhex(door),
+        epoch=epoch,
+        clock=interval(clock),
+        max_uncertainty=max_uncertainty,
+        revoked=revoked,
+        min_generation=min_generation,
+        schedule=WeeklySchedule(1, unhex(schedule), b"", TimeZone()) if schedule is not None else None,
+        lockdown=lockdown,
     )
+    for name in remembered:
+        setattr(facts, name, True)
+    return access.decide(facts)
+
+
+def _table(key, device, wire):
+    wire, size = bytes(wire), table.HEADER_SIZE
+    found = table.Table(wire[:size], unhex(device))
+    rows = []
+    while found.count > len(rows):
+        rows.append(wire[size : size + found.row_size])
+        found.take(rows[-1])
+        size += found.row_size
+    found.finish(unhex(key), wire[size:])
+    return {"kind": found.kind, "sequence": found.sequence, "rows": [row.hex() for row in rows]}
+
+
+OPS["table"] = _table
+
+
+def _lookup(key, label, secret):
+    return table.lookup(unhex(key), label.encode(), unhex(secret)).hex()
+
+
+OPS["lookup"] = _lookup
+
+
+@op
+def user_token(row, epoch):
+    found = table.user_token(unhex(row), epoch)
+    return {
+        "user": found.credential_id.hex(),
+        "flags": found.flags,
+        "schedule_id": found.schedule_id,
+        "not_before": found.not_before,
+        "not_after": found.not_after,
+    }
 
 
 def _aes(key, iv):
