@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from hil.wired.cli import app as device
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -22,11 +24,13 @@ To begin with:
     latchwork demo                  the whole story in half a minute, with a report
     latchwork up                    a site with three doors to work with, until Ctrl-C
     latchwork micropython FILE      a program on a simulated board
+    latchwork device flash          the firmware on a board of your own
 
 Each command has a `--help` of its own.
 """,
 )
 
+app.add_typer(device, name="device")
 
 LOG_WIDTH = 130  # of tables in a file or a CI log
 

@@ -60,6 +60,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
         known = {
             command.name or command.callback.__name__ for command in _COMMANDS[program].registered_commands
         }
+        known |= {group.name for group in _COMMANDS[program].registered_groups}
         assert name in known, f"{program} {name}"
 
 
