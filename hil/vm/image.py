@@ -38,6 +38,7 @@ def firmware_files(root: Path = ROOT) -> dict[str, Path]:
     for part in ("device", "protocol"):
         for path in sorted((root / part).glob("*.py")):
             files[f"{part}/{path.name}"] = path
+    files.pop("device/manifest.py", None)  # says how to freeze the others
     return files
 
 

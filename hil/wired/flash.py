@@ -84,7 +84,7 @@ OnProgress = Callable[[str, int], None]
 
 def firmware() -> dict[str, bytes]:
     """Every file of the firmware by its path on a board, ``/main.py`` last."""
-    compiled = image.compile_files(image.firmware_files(), shipped=True)
+    compiled = image.compile_firmware(image.firmware_files(), shipped=True)
     return {**{f"/lib/{name}": data for name, data in compiled.items()}, MAIN: MAIN_SOURCE}
 
 

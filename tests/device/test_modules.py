@@ -78,3 +78,20 @@ def test_what_does_not_compile_fails_the_check_by_name(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(name.removesuffix("py") + "mpy" in done.stdout for name in FILES)
+
+
+def test_the_manifest_freezes_every_module_and_nothing_else() -> None:
+    """Run as MicroPython's build runs it; what it lacks, `device/manifest.py` must name."""
+    manifest, frozen = ROOT / "device" / "manifest.py", []
+
+    def package(name: str, files: tuple[str, ...], base_path: str, opt: int) -> None:
+        folder = (manifest.parent / base_path / name).resolve()
+        assert all((folder / file).is_file() for file in files)
+        frozen.extend(f"{folder.relative_to(ROOT)}/{file}" for file in files)
+
+    included: list[str] = []
+    exec(
+        compile(manifest.read_text(), "manifest.py", "exec"), {"package": package, "include": included.append}
+    )
+    assert included == ["$(PORT_DIR)/boards/manifest.py"]
+    assert sorted(frozen) == sorted(FILES)

@@ -109,6 +109,7 @@ async def test_a_second_flash_writes_only_what_differs_and_keeps_what_is_the_boa
     )
     assert kept.split() == ["mine", "{}", "pass"]
     assert "0 files written" in await flashed(board)
+    assert "door.py" not in await board.execute("import os; print(os.listdir('/lib/device'))")
 
 
 @pytest.mark.parametrize("after", [1, 20, 45_000])
