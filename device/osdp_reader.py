@@ -43,17 +43,17 @@ class OsdpReader:
         de: "Any" = None,
         baud: int = 9600,
     ) -> None:
-        self._uart = uart
-        self._de = de
-        self._baud = baud
+        self._stream = uart
+        self._pin = de
+        self.baud = baud
         self._buffer = bytearray(_BUFFER)
-        self._panel = Panel(address, scbk, _aes, os.urandom, heard, count)
-        self.show = self._panel.show
-        self.idle = self._panel.idle
+        self._peer = Panel(address, scbk, _aes, os.urandom, heard, count)
+        self.show = self._peer.show
+        self.idle = self._peer.idle
 
     async def run(self) -> None:
         """Poll for ever. However it ends, the reader is offline then."""
-        panel, uart, buffer = self._panel, self._uart, self._buffer
+        panel, uart, buffer = self._peer, self._stream, self._buffer
         now, before = 0, time.ticks_ms()
         try:
             while True:
@@ -62,26 +62,26 @@ class OsdpReader:
                 before = ticks
                 while uart.any():
                     size = uart.readinto(buffer)
-                    panel.receive(buffer[: size or 0], now)
+                    panel.feed(buffer[: size or 0], now)
                 wire = panel.poll(now)
                 if wire:
                     await self._send(wire)
-                await asyncio.sleep_ms(panel.rest_ms(now))
+                await asyncio.sleep_ms(panel.wait_ms(now))
         finally:
-            panel.drop("osdp_restart", 0)
+            panel.reset("osdp_restart", 0)
 
     async def _send(self, wire: bytes) -> None:
-        if self._de is None:
-            self._uart.write(b"\xff" + wire)  # a mark wakes receivers up
+        if self._pin is None:
+            self._stream.write(b"\xff" + wire)  # a mark wakes receivers up
             return
-        self._de(1)
+        self._pin(1)
         try:
-            self._uart.write(b"\xff" + wire)
+            self._stream.write(b"\xff" + wire)
             # The last two milliseconds are waited for on the spot: the reader answers as soon as it may.
-            await asyncio.sleep_ms(max(0, (len(wire) + 1) * 10_000 // self._baud - 2))
-            self._uart.flush()
+            await asyncio.sleep_ms(max(0, (len(wire) + 1) * 10_000 // self.baud - 2))
+            self._stream.flush()
         finally:
-            self._de(0)
+            self._pin(0)
 
 
 def build(
@@ -90,7 +90,7 @@ def build(
     """The reader of the pin map; KeyError if it has none."""
     number, baud, address = pins["osdp_tx"].line
     de = pins.get("osdp_de")
-    uart = UART(number, baudrate=baud, tx=pins["osdp_tx"].number, rx=pins["osdp_rx"].number)
+    uart = UART(number, baud, tx=pins["osdp_tx"].number, rx=pins["osdp_rx"].number)
     return OsdpReader(
         uart, address, scbk, heard, count, Pin(de.number, Pin.OUT, value=0) if de else None, baud
     )

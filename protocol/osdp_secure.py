@@ -27,13 +27,13 @@ def _padded(data: bytes) -> bytes:
 
 
 class Session:
-    """One session: born with the challenge `rnd_a` (8 bytes), usable once `confirm` has returned."""
+    """One session: born with the challenge `nonce` (8 bytes), usable once `check` has returned."""
 
-    def __init__(self, aes: "Aes", scbk: bytes, rnd_a: bytes) -> None:
+    def __init__(self, aes: "Aes", scbk: bytes, nonce: bytes) -> None:
         base = aes(scbk, None)
-        seed = rnd_a[:6] + bytes(8)
+        seed = nonce[:6] + bytes(8)
         self._aes = aes
-        self.rnd_a = rnd_a
+        self.nonce = nonce
         self.s_enc: bytes = base.encrypt(b"\x01\x82" + seed)
         self.s_mac1: bytes = base.encrypt(b"\x01\x01" + seed)
         self._last = aes(base.encrypt(b"\x01\x02" + seed), None)
@@ -47,13 +47,13 @@ class Session:
             raise BadMac("osdp_default_key")
         rnd_b = body[9:17]
         cipher = self._aes(self.s_enc, None)
-        if not constant_equal(cipher.encrypt(self.rnd_a + rnd_b), body[17:]):
+        if not constant_equal(cipher.encrypt(self.nonce + rnd_b), body[17:]):
             raise BadMac("osdp_cryptogram")
-        proof: bytes = cipher.encrypt(rnd_b + self.rnd_a)
+        proof: bytes = cipher.encrypt(rnd_b + self.nonce)
         self.icv = self._last.encrypt(self._aes(self.s_mac1, None).encrypt(proof))
         return proof
 
-    def confirm(self, block: bytes, body: bytes) -> None:
+    def check(self, block: bytes, body: bytes) -> None:
         """osdp_RMAC_I: the reader has accepted our cryptogram, and the chain begins."""
         if block != b"\x03\x14\x01" or not constant_equal(body[1:], self.icv):
             raise BadMac("osdp_cryptogram")

@@ -72,7 +72,7 @@ class Line:
                 reply, self.wire.from_reader = self.wire.from_reader, b""
                 if reply:
                     self._last = (self._last[0], reply)
-                    self.panel.receive(self.up(reply), self.now)
+                    self.panel.feed(self.up(reply), self.now)
         return until()
 
     def _command(self, heard: bytes) -> None:
@@ -338,7 +338,7 @@ def test_a_session_that_is_played_again_is_none(line):
     first.run(2000)
     assert first.seen("card") == [CARD]
     again = Line()
-    again.panel = Panel(ADDRESS, SCBK, Aes, line.panel._random, again, again.counts.append)
+    again.panel = Panel(ADDRESS, SCBK, Aes, line.panel._urandom, again, again.counts.append)
     left = list(script)
     again.up = lambda reply: left.pop(0) if left else b""
     again.run(5000)
@@ -430,7 +430,7 @@ def test_a_line_that_never_rests_is_no_reader(line):
     end = line.now + 5000
     while line.now < end and line.online:
         line.run(_STEP_MS)
-        line.panel.receive(b"\x53\x81", line.now)
+        line.panel.feed(b"\x53\x81", line.now)
     assert not line.online
 
 
@@ -510,6 +510,6 @@ def test_the_states_are_those_of_the_table_and_offline_is_first():
     line.down = lambda command: passed.append(line.panel.state) or command
     line.run(400)
     assert passed == [1, 2, 3, 4, ONLINE, ONLINE, ONLINE, ONLINE]
-    line.panel.drop("osdp_restart", line.now)
+    line.panel.reset("osdp_restart", line.now)
     assert line.panel.state == OFFLINE
     assert line.seen("state") == [(True,), (False,)]

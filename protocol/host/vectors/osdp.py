@@ -73,8 +73,8 @@ def _frames() -> list[Vector]:
         frame("secure", "53000e000f02156098108d64b0c7", 15, "0215", "6098108d64"),
         bad("crc", "osdp_frame", {"wire": flipped(joined(_ID), 6)}, "osdp_check"),
         bad("checksum", "osdp_frame", {"wire": "5300080000610144"}, "osdp_check"),
-        bad("too_short", "osdp_frame", {"wire": "5300060004" + "610000"}, "osdp_size"),
-        bad("too_long", "osdp_frame", {"wire": "5300810004" + "00" * 124}, "osdp_size"),
+        bad("too_short", "osdp_frame", {"wire": "5300060004" + "610000"}, "osdp_check"),
+        bad("too_long", "osdp_frame", {"wire": "5300810004" + "00" * 124}, "osdp_check"),
         bad(
             "block_of_one",
             "osdp_frame",

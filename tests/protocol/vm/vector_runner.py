@@ -533,10 +533,10 @@ def _frame(wire):
     decoder, found = osdp.Decoder(), None
     for byte in wire:
         if found:
-            raise Malformed("osdp_size")
+            raise Malformed("osdp_check")
         found = decoder.push(byte)
     if not found:
-        raise Malformed("osdp_size")
+        raise Malformed("osdp_check")
     return found
 
 
@@ -565,7 +565,7 @@ def osdp_session(scbk, rnd_a, ccrypt, rmac_i, commands, replies):
     frame, at = _frame(unhex(ccrypt))
     proof = session.answer(frame[5:at], frame[at:])
     frame, at = _frame(unhex(rmac_i))
-    session.confirm(frame[5:at], frame[at:])
+    session.check(frame[5:at], frame[at:])
     sent, heard, sequence = [], [], 2
     for body, reply in zip(commands, replies):  # noqa: B905  (not in MicroPython)
         sequence = sequence % 3 + 1
