@@ -57,7 +57,8 @@ class Attempts:
         self._first = b""
         self._inside = [entry for entry in self._inside if entry[0] != user]
         if not out:
-            del self._inside[: len(self._inside) + 1 - MAX_INSIDE]
+            if len(self._inside) >= MAX_INSIDE:
+                del self._inside[0]
             self._inside.append((user, now))
 
     def inside(self, user: bytes, now: int, forgiveness_ms: int) -> bool:

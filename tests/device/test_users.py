@@ -390,6 +390,24 @@ async def test_a_door_that_lost_its_revocations_honours_no_key_until_it_has_them
     assert (await phone.unlock(site.key_for_phone())).granted
 
 
+async def test_tables_come_through_the_site_are_in_force_at_once_and_bad_ones_are_audited(door: Rig) -> None:
+    site, phone = door.site, door.phone()
+    assert (await phone.unlock(site.key_for_phone())).granted
+    await site.offer("revocations", 7, revocations_table(site.k_dev, DEVICE, 7, [b"anna0001"], {}))
+    taken = await site.record(journal.EVENT_TRANSFER_TAKEN)
+    assert taken.value == 7
+    result = await phone.unlock(site.key_for_phone())
+    assert (result.status, result.rev_seq) == ("revoked", 7)
+    users = {f"{n:04}": User(ANNA) for n in range(200)}
+    await site.offer("users", 3, users_table(site.k_dev, DEVICE, 3, pins=users))
+    assert (await site.record(journal.EVENT_TRANSFER_TAKEN, after=taken.seq)).value == 3
+    other = users_table(site.k_dev, "dev_" + "e0" * 8, 4, pins=users)
+    await site.offer("users", 4, other)
+    assert (await site.record(journal.EVENT_TRANSFER_REFUSED)).value == 4
+    assert (await site.counters())["inbox_table_device"] == 1
+    assert (await phone.unlock(site.key_for_phone())).status == "revoked"
+
+
 async def test_a_one_time_key_opens_once_also_over_a_reset_and_a_replay(lonely: Rig) -> None:
     key = lonely.site.key_for_phone(flags=ONE_TIME)
     phone = lonely.phone()
