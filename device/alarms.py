@@ -3,17 +3,17 @@
 The buzzer stops by itself; the LED blinks as long as an alarm is on. Duress shows nowhere at the door.
 """
 
-from micropython import const
+from protocol.journal import (
+    EVENT_ALARM_ENDED,
+    EVENT_DURESS,
+    EVENT_WRONG_CODES,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
 TICK_MS = 250
-# As in protocol.journal. Duress and wrong codes have no contact that could end them.
-_EVENT_DURESS = const(16)
-_EVENT_WRONG_CODES = const(17)
-_EVENT_ALARM_ENDED = const(18)
 
 
 class Alarms:
@@ -35,21 +35,21 @@ class Alarms:
             return
         self.on ^= bit
         if on:
-            if kind != _EVENT_DURESS:  # nor does it sound again what was silent
+            if kind != EVENT_DURESS:  # nor does it sound again what was silent
                 self._left = self.silence_s * 1000 // TICK_MS
             self._report(kind, 0, subject)
         else:
-            self._report(_EVENT_ALARM_ENDED, kind)
+            self._report(EVENT_ALARM_ENDED, kind)
 
     def show(self, released: int, warning: int, ticked: bool) -> None:
         """LED: released, or blinking in an alarm. Buzzer: an alarm, or a beep each second before held open."""
         if ticked:
             self._ticks += 1
             self._left = max(0, self._left - 1)
-            if not self._left:
-                self.set(_EVENT_DURESS, 0)
-                self.set(_EVENT_WRONG_CODES, 0)
-        shown = self.on & ~(1 << _EVENT_DURESS)
+            if not self._left:  # these have no contact that could end them
+                self.set(EVENT_DURESS, 0)
+                self.set(EVENT_WRONG_CODES, 0)
+        shown = self.on & ~(1 << EVENT_DURESS)
         if self._led is not None:
             self._led.value(released or (shown and self._ticks & 1))
         if self._buzzer is not None:

@@ -16,25 +16,17 @@ if TYPE_CHECKING:
     from device.pinmap import PinRole
 
 STABLE_MS = 20  # contacts bounce for less, and a press is longer; IEC 60839-11-1 asks that 400 ms are seen
-_STORM = const(40)  # edges between two looks: more than any contact bounces
+_STORM = const(40)  # edges without a stable level between: more than any contact bounces
 
 
 class Contact:
-    """`active` is the level that was last seen stable. `edge()` is called in the interrupt; `act(name, active)` in
-    `look`, for each change.
-    """
+    """`active` is the level that was last seen stable. `edge()` is called in the interrupt."""
 
-    def __init__(
-        self, name: str, role: "PinRole", edge: "Callable[[], None]", act: "Callable[[str, int], None]"
-    ) -> None:
+    def __init__(self, role: "PinRole", edge: "Callable[[], None]") -> None:
         pull = {"up": Pin.PULL_UP, "down": Pin.PULL_DOWN}.get(role.pull or "")
-        self._name = name
         self._pin = pin = Pin(role.number, Pin.IN, pull)  # type: ignore[arg-type]  # None is no pull, says the documentation
         self._signal = Signal(pin, invert=role.invert)
         self._edge = edge
-        self._act = act
-        self._on_edge = self._changed
-        self._edges = _STORM + 1  # nothing listens yet
         self._since = time.ticks_ms()
         self._pulse = self.settled = False
         self.storm = 0
@@ -42,9 +34,8 @@ class Contact:
         self._listen()
 
     def _listen(self) -> None:
-        if self._edges > _STORM:
-            self._pin.irq(self._on_edge, Pin.IRQ_RISING | Pin.IRQ_FALLING)
         self._edges = 0
+        self._pin.irq(self._changed, Pin.IRQ_RISING | Pin.IRQ_FALLING)
 
     def _changed(self, _pin: "Any") -> None:
         now = time.ticks_ms()
@@ -58,11 +49,11 @@ class Contact:
             self._pin.irq(None)
         self._edge()
 
-    def look(self) -> bool:
-        """Act on what changed, at most twice; False: not settled, look again after STABLE_MS."""
+    def look(self, name: str, act: "Callable[[str, int], None]") -> bool:
+        """Call `act(name, active)` for each change, at most twice; False: not settled, look again after STABLE_MS."""
         if self._edges > _STORM:
             self.storm = 1
-        self._listen()
+            self._listen()
         level = self._signal.value()
         now = time.ticks_ms()
         if level != self._level:  # its edge was lost
@@ -71,12 +62,12 @@ class Contact:
             self.settled = False
         if not self.settled and time.ticks_diff(now, self._since) >= STABLE_MS:
             self.settled = True
-            self.storm = 0
+            self._edges = self.storm = 0
         changes = int(self._pulse)
         self._pulse = False
         if self.settled and level == self.active ^ changes ^ 1:
             changes += 1
         for _ in range(changes):
             self.active ^= 1
-            self._act(self._name, self.active)
+            act(name, self.active)
         return self.settled

@@ -13,6 +13,17 @@ from micropython import const
 from device import door_table as table
 from device.alarms import TICK_MS, Alarms
 from device.contact import STABLE_MS, Contact
+from protocol.journal import (
+    EVENT_DOOR_CLOSED,
+    EVENT_DOOR_FORCED,
+    EVENT_DOOR_HELD,
+    EVENT_DOOR_JAMMED,
+    EVENT_DOOR_OPENED,
+    EVENT_FIRE,
+    EVENT_TAMPER,
+    METHOD_KEY_SWITCH,
+    METHOD_REX,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,29 +34,6 @@ if TYPE_CHECKING:
 _PULSE_TIMER = const(0)
 _TICK_TIMER = const(1)
 _MIN_OPERATE_MS = const(100)
-# Inputs and traits of the table, events and methods of the journal: as numbers they cost nothing. Tests hold them equal.
-_GRANT = const(0)
-_RELOCK = const(1)
-_LEAF_OPENED = const(2)
-_LEAF_CLOSED = const(3)
-_TIME = const(4)
-_SHUNT = const(5)
-_HOLD = const(6)
-_SECURE = const(7)
-_RELEASED = const(1)
-_TIMER = const(14)
-_FORCED = const(16)
-_HELD = const(32)
-_WARNING = const(64)
-_EVENT_DOOR_OPENED = const(4)
-_EVENT_DOOR_CLOSED = const(5)
-_EVENT_DOOR_FORCED = const(6)
-_EVENT_DOOR_HELD = const(7)
-_EVENT_DOOR_JAMMED = const(14)
-_EVENT_TAMPER = const(15)
-_EVENT_FIRE = const(20)
-_METHOD_REX = const(3)
-_METHOD_KEY_SWITCH = const(4)
 _EXTENDED = const(5)  # a place in `_times` that no state has
 
 
@@ -76,15 +64,13 @@ class Door:
         self._timer = Timer(_PULSE_TIMER)
         self._ticker = Timer(_TICK_TIMER)
         self._on_time = self._time_up
-        self._on_tick = self._tick_due
-        self._on_edge = self._edge_seen
         self._fail_safe = pins["relay"].fail_safe
         self.configure(5, ())
         self._contacts: "Dict[str, Contact]" = {}
         # The exit button before the leaf: who presses and opens at once has pressed first.
         for name in ("fire", "rex", "key", "dps", "tamper", "bolt"):
             if name in pins:
-                self._contacts[name] = Contact(name, pins[name], self._on_edge, self._changed)
+                self._contacts[name] = Contact(pins[name], self._edge_seen)
         # What is pressed or turned at boot is stuck, and no wish. A fire is seen by the first look.
         self.state = table.boot_state(self._active("dps"))
         self._enter(0)
@@ -94,7 +80,7 @@ class Door:
     @property
     def released(self) -> bool:
         """Whether the lock is released, for a pulse or until further notice."""
-        return bool(table.TRAITS[self.state] & _RELEASED)
+        return bool(table.TRAITS[self.state] & table.RELEASED)
 
     def configure(self, open_s: float, policy: "Sequence[int]") -> None:
         """Operate time, and the numbers of `door_table.POLICY` (else its defaults); each counts when it is next used."""
@@ -110,15 +96,15 @@ class Door:
 
     def release(self, extended: bool = False) -> None:
         """Release for the operate time, or for the extended one. The caller has decided."""
-        self._step(_GRANT, _EXTENDED if extended else 0)
+        self._step(table.GRANT, _EXTENDED if extended else 0)
 
     def let_out(self) -> None:
         """Somebody leaves: release, or expect the leaf to open if the way out needs no release."""
-        self._step(_SHUNT if self._free_egress else _GRANT)
+        self._step(table.SHUNT if self._free_egress else table.GRANT)
 
     def lock(self) -> None:
         """End a pulse now. What a mode or a fire holds released stays so."""
-        self._step(_RELOCK)
+        self._step(table.RELOCK)
 
     def hold(self, released: bool) -> None:
         """Hold released until told otherwise, or secure: also what was released for a pulse."""
@@ -126,7 +112,7 @@ class Door:
         self._enforce()
 
     def alarm(self, kind: int, subject: bytes = bytes(8)) -> None:
-        """Raise journal.EVENT_DURESS or EVENT_WRONG_CODES; it ends by itself."""
+        """Raise EVENT_DURESS or EVENT_WRONG_CODES; it ends by itself."""
         self.alarms.set(kind, 0)
         self.alarms.set(kind, 1, subject)
         self._flag.set()
@@ -149,21 +135,21 @@ class Door:
         finally:
             if not self._fire:
                 self._relay.off()
-                self._step(_SECURE)
+                self._step(table.SECURE)
 
     async def _look(self) -> None:
         if self._time_over:
             self._time_over = False
-            self._step(_TIME)
+            self._step(table.TIME)
         if self._edges:
             self._edges = False
             await asyncio.sleep_ms(STABLE_MS)
             storm = 0
-            for contact in self._contacts.values():
-                if not contact.look():
+            for name, contact in self._contacts.items():
+                if not contact.look(name, self._changed):
                     self._edge_seen()
                 storm |= contact.storm
-            self.alarms.set(_EVENT_TAMPER, self._active("tamper") | storm)
+            self.alarms.set(EVENT_TAMPER, self._active("tamper") | storm)
         self._indicate()
 
     def _active(self, name: str) -> int:
@@ -181,30 +167,30 @@ class Door:
             self._wrong = 0
         elif ticked:
             self._wrong += 1
-        self.alarms.set(_EVENT_DOOR_JAMMED, wrong and self._wrong >= self._jam_ticks)
-        warning = table.TRAITS[self.state] & _WARNING
+        self.alarms.set(EVENT_DOOR_JAMMED, wrong and self._wrong >= self._jam_ticks)
+        warning = table.TRAITS[self.state] & table.WARNING
         self.alarms.show(released, warning, ticked)
         ticking = wrong or warning or self.alarms.on
         if bool(ticking) != self._ticking:
             self._ticking = bool(ticking)
             self._ticker.deinit()
             if ticking:
-                self._ticker.init(mode=Timer.PERIODIC, period=TICK_MS, callback=self._on_tick)
+                self._ticker.init(mode=Timer.PERIODIC, period=TICK_MS, callback=self._tick_due)
 
     def _changed(self, name: str, active: int) -> None:
         if name == "dps":
-            self._step(_LEAF_OPENED if active else _LEAF_CLOSED)
+            self._step(table.LEAF_OPENED if active else table.LEAF_CLOSED)
         elif name == "fire":
-            self._report(_EVENT_FIRE, active)
+            self._report(EVENT_FIRE, active)
             self._fire = self._fire_releases and bool(active)
             self._enforce()
         elif active and name == "rex":
-            self._asked(_METHOD_REX)
+            self._asked(METHOD_REX)
         elif active and name == "key":
-            self._asked(_METHOD_KEY_SWITCH)
+            self._asked(METHOD_KEY_SWITCH)
 
     def _enforce(self) -> None:
-        self._step(_HOLD if self._held or self._fire else _SECURE)
+        self._step(table.HOLD if self._held or self._fire else table.SECURE)
 
     def _step(self, event: int, time: int = 0) -> None:
         before = self.state
@@ -214,17 +200,17 @@ class Door:
         self.state = after
         was, now = table.TRAITS[before], table.TRAITS[after]
         # A leaf that opens in the operate time does not begin another one.
-        over = (event != _LEAF_OPENED or (was ^ now) & _TIMER) and self._enter(time)
-        if event == _LEAF_CLOSED:
-            self._report(_EVENT_DOOR_CLOSED)
-        elif event == _LEAF_OPENED and not now & _FORCED:
-            self._report(_EVENT_DOOR_OPENED)
-        self.alarms.set(_EVENT_DOOR_FORCED, now & _FORCED)
-        self.alarms.set(_EVENT_DOOR_HELD, now & _HELD)
+        over = (event != table.LEAF_OPENED or (was ^ now) & table.TIMER) and self._enter(time)
+        if event == table.LEAF_CLOSED:
+            self._report(EVENT_DOOR_CLOSED)
+        elif event == table.LEAF_OPENED and not now & table.FORCED:
+            self._report(EVENT_DOOR_OPENED)
+        self.alarms.set(EVENT_DOOR_FORCED, now & table.FORCED)
+        self.alarms.set(EVENT_DOOR_HELD, now & table.HELD)
         self._report(0)
         self._flag.set()
         if over:
-            self._step(_TIME)
+            self._step(table.TIME)
 
     def _enter(self, time: int) -> bool:
         """Make lock and timer follow the state; True: its time is over at once.
@@ -232,8 +218,8 @@ class Door:
         The operate time counts from the contact on; without a timer to end it there is no pulse.
         """
         trait = table.TRAITS[self.state]
-        released = trait & _RELEASED
-        time = time or (trait & _TIMER) >> 1
+        released = trait & table.RELEASED
+        time = time or (trait & table.TIMER) >> 1
         ms = self._times[time]
         self._timer.deinit()
         self._time_over = False

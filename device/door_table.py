@@ -18,8 +18,21 @@ STATE_NAMES = (
     "unlocked_open",
 )
 
-# What a state does: bit 0 released, bits 1 to 3 its time (a place in the driver's times; 0: none), 16 forced, 32 held open,
-# 64 warning.
+GRANT = 0  # somebody may pass
+RELOCK = 1  # ends a pulse, but not a mode
+LEAF_OPENED = 2
+LEAF_CLOSED = 3
+TIME = 4  # the time of the state is over
+SHUNT = 5  # somebody opens mechanically from inside
+HOLD = 6  # a mode or a fire releases until SECURE
+SECURE = 7
+
+# What a state does: bits of its trait.
+RELEASED = 1
+TIMER = 14  # twice the place of its time in the driver's; 0: none
+FORCED = 16
+HELD = 32
+WARNING = 64
 TRAITS = b"\x00\x03\x03\x04\x46\x20\x10\x09\x02\x01\x01"
 
 # Numbers of the door's policy in the driver's order: name, default, highest.
@@ -36,10 +49,6 @@ POLICY = (
 
 _LETTERS = "LROPWHFCSUV"
 # A row for each state, a place for each input; a dot changes nothing.
-#   0 grant: somebody may pass                  4 time: the time of the state is over
-#   1 relock: ends a pulse, but not a mode      5 shunt: somebody opens mechanically from inside
-#   2 leaf opened                               6 hold: a mode or a fire releases until it says
-#   3 leaf closed                               7 secure
 _NEXT = (
     "R.F..SU."  # locked
     "RLO.L.UL"  # released

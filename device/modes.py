@@ -4,21 +4,16 @@ A lockdown is kept over a loss of power; what was released by command is not. A 
 clock is certain.
 """
 
-from micropython import const
+from protocol.command import MODE_EVACUATION, MODE_LOCKDOWN, MODE_LOCKDOWN_ALL, MODE_UNLOCKED
+from protocol.journal import (
+    EVENT_MODE_CHANGED,
+    METHOD_REMOTE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from device.config_store import NumberFile
     from device.parts import Parts
-
-# Positions in protocol.command.MODES.
-_UNLOCKED = const(1)
-_LOCKDOWN = const(2)
-_LOCKDOWN_ALL = const(3)
-_EVACUATION = const(4)
-# Of protocol.journal.
-_EVENT_MODE_CHANGED = const(19)
-_METHOD_REMOTE = const(2)
 
 
 class Modes:
@@ -36,11 +31,11 @@ class Modes:
         """Put the door into a mode; returns the sequence of its record. Raises OSError if a lockdown cannot be kept, and
         is in force nevertheless; or if it cannot be taken from the flash, and goes on.
         """
-        keep = mode if mode in (_LOCKDOWN, _LOCKDOWN_ALL) else 0
+        keep = mode if mode in (MODE_LOCKDOWN, MODE_LOCKDOWN_ALL) else 0
         if not keep and self._kept.value:
             self._kept.save(0)
         self._commanded = mode
-        sequence = self.follow(_METHOD_REMOTE)
+        sequence = self.follow(METHOD_REMOTE)
         if keep != self._kept.value:
             self._kept.save(keep)
         return sequence
@@ -52,12 +47,12 @@ class Modes:
         config = parts.config.current
         now = parts.clock.now()
         if not mode and config.unlock_schedule and now is not None and now.u <= config.max_u_s:
-            mode = _UNLOCKED if config.schedule(config.unlock_schedule).allows(now) else 0
+            mode = MODE_UNLOCKED if config.schedule(config.unlock_schedule).allows(now) else 0
         if mode == self.mode:
             if not method:
                 return 0
         else:
             self.mode = mode
-            self.lockdown = mode - 1 if mode in (_LOCKDOWN, _LOCKDOWN_ALL) else 0
-            parts.door.hold(mode in (_UNLOCKED, _EVACUATION))
-        return parts.recorder.record(_EVENT_MODE_CHANGED, method, value=mode)
+            self.lockdown = mode - 1 if mode in (MODE_LOCKDOWN, MODE_LOCKDOWN_ALL) else 0
+            parts.door.hold(mode in (MODE_UNLOCKED, MODE_EVACUATION))
+        return parts.recorder.record(EVENT_MODE_CHANGED, method, value=mode)

@@ -18,6 +18,10 @@ MAX_SEQ = 0xFFFFFFFF
 OPERATIONS = ("unlock", "lock", "mode")
 # What `args.mode` of the operation `mode` may be; the journal has the position.
 MODES = ("normal", "unlocked", "lockdown", "lockdown_all", "evacuation")
+MODE_UNLOCKED = 1
+MODE_LOCKDOWN = 2
+MODE_LOCKDOWN_ALL = 3
+MODE_EVACUATION = 4
 MAX_LIFE_S = 60  # an expiry further away is refused: nobody waits at a door for longer
 
 

@@ -71,6 +71,12 @@ async def ended(rig: Rig, kind: int, after: int = 0) -> journal.Record:
         after = record.seq
 
 
+async def settled(rig: Rig) -> None:
+    """A command, answered and recorded: what came before it is known."""
+    result = await rig.ordered("lock")
+    await rig.site.record(journal.EVENT_ACCESS_GRANTED, after=result["jseq"] - 1)
+
+
 def kinds(rig: Rig, after: int = 0) -> list[int]:
     return [record.type for record in rig.site.verify() if record.seq > after]
 
@@ -108,9 +114,8 @@ async def test_bounces_are_no_pulses(full: Rig, role: str) -> None:
         longest = await full.door.chatter(role, 10, BOUNCE_S)
         if longest < CALM_S:
             break
-        await full.ordered("lock")
-    result = await full.ordered("lock")  # once it is recorded, what came before is known
-    await full.site.record(journal.EVENT_ACCESS_GRANTED, after=result["jseq"] - 1)
+        await settled(full)
+    await settled(full)
     assert kinds(full, before) == [journal.EVENT_ACCESS_GRANTED]
 
 
@@ -126,6 +131,7 @@ async def test_a_storm_of_edges_is_tamper_and_keeps_nobody_from_the_door(full: R
         await asyncio.gather(storm, return_exceptions=True)
         full.board.pins.set_input("rex", 1)
     await ended(full, journal.EVENT_TAMPER)
+    await settled(full)
     before = full.site.newest
     await full.door.tap_rex(0.1)
     assert (await full.site.record(journal.EVENT_ACCESS_GRANTED, after=before)).method == journal.METHOD_REX

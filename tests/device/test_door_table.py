@@ -8,14 +8,12 @@ from hypothesis import strategies as st
 
 from device import door_table as t
 from hil.door_chart import INPUT_NAMES, NOTHING, PAGE, TRAIT_NAMES, chart, drawn
-from protocol import journal
-from protocol.command import MODES
+from protocol import command
 from tests.device.on_vm import ROOT
-from tests.protocol.test_spec import _constants
 
 STATES = {name: number for number, name in enumerate(t.STATE_NAMES)}
 INPUTS = {name: number for number, name in enumerate(INPUT_NAMES)}
-RELEASED, FORCED, HELD, WARNING, TIMER = 1, 16, 32, 64, 14
+RELEASED, FORCED, HELD, WARNING, TIMER = t.RELEASED, t.FORCED, t.HELD, t.WARNING, t.TIMER
 SEQUENCES = st.lists(st.sampled_from(INPUT_NAMES), max_size=60)
 
 
@@ -206,27 +204,13 @@ def test_an_open_leaf_at_boot_is_no_alarm_and_not_released():
         assert not trait(boot) & (RELEASED | FORCED | HELD | WARNING)
 
 
-def _numbers(module, prefix):
-    return {name: n for name, n in vars(module).items() if name.startswith(prefix) and isinstance(n, int)}
-
-
-def test_the_numbers_in_the_driver_are_those_of_table_journal_and_command():
-    """They are private constants there, which cost a board nothing."""
-    wanted = {name.upper(): number for name, number in INPUTS.items()}
-    wanted |= {name.upper(): bits for bits, name in TRAIT_NAMES.items()} | {"TIMER": TIMER}
-    wanted |= _numbers(journal, "EVENT_") | _numbers(journal, "METHOD_")
-    wanted |= {name.upper(): number for number, name in enumerate(MODES)}
-    checked = set()
-    for module in ("door", "alarms", "modes"):
-        names = {
-            name.removeprefix("_"): value
-            for name, value in _constants(ROOT / "device" / f"{module}.py").items()
-            if name.removeprefix("_") in wanted
-        }
-        names.pop("UNLOCKED", None) if module == "door" else None
-        assert {name: wanted[name] for name in names} == names
-        checked |= set(names)
-    assert checked >= {"GRANT", "SECURE", "WARNING", "EVENT_TAMPER", "METHOD_REX", "EVACUATION"}
+def test_inputs_traits_and_modes_have_the_numbers_of_their_names():
+    assert {name: getattr(t, name.upper()) for name in INPUT_NAMES} == INPUTS
+    assert {name: getattr(t, name.upper()) for name in TRAIT_NAMES.values()} == {
+        n: b for b, n in TRAIT_NAMES.items()
+    }
+    modes = {name: getattr(command, "MODE_" + name.upper()) for name in command.MODES[1:]}
+    assert modes == {name: number for number, name in enumerate(command.MODES) if number}
 
 
 def test_every_time_of_a_state_is_one_of_the_drivers():
