@@ -74,7 +74,7 @@ class Site:
         self.times: list[str] = []  # sealed times as they were sent
         self.port = 0  # of what the board dials instead of the broker
         self.heap = [0, 0]  # used and free, from the last report that was read
-        self._before_boot = 0
+        self.before_boot = 0  # the newest record that came before its last boot
         self._in_force = 1, 1
         self._news = asyncio.Event()
         self._client_stack = contextlib.AsyncExitStack()
@@ -257,7 +257,7 @@ class Site:
     def booted(self) -> None:
         """The board starts anew: what it told before is of another boot."""
         self.messages.clear()
-        self._before_boot = self.newest
+        self.before_boot = self.newest
 
     async def synchronised(self) -> dict[str, Any]:
         """Wait until the device is connected and knows the time; returns its state."""
@@ -266,7 +266,7 @@ class Site:
             if state["clk"] is not None:
                 break
         if state["boot"] != self.boot:
-            self.boot, before = state["boot"], self._before_boot
+            self.boot, before = state["boot"], self.before_boot
             await self.record(journal.EVENT_TIME_SET, after=before)  # the last of a boot, now acknowledged
         return dict(state)
 

@@ -1,0 +1,119 @@
+"""What happens to a board while its power is cut: the steps of one scenario, each a small function.
+
+A step acts on the rig and returns when what it did is done; with `rig.promised` it notes, as soon as anybody was told
+so, what must be true after any loss of power. A step that needs something to be there first has it made by `prepared`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from hil.phone import Phone
+from protocol import journal
+from tests.device.rig import DEADLINE, Rig
+
+Act = Callable[["Scene"], Awaitable[None]]
+BACKLOG = 70  # records: the watermark is kept lazily
+
+
+@dataclass
+class Scene:
+    """One run of one step."""
+
+    rig: Rig
+    phone: Phone
+    records: list[int] = field(default_factory=list)  # that somebody was told of
+    cfg: tuple[int, ...] = (1, 2)  # versions, of which one is in force afterwards
+
+
+@dataclass(frozen=True)
+class Step:
+    """`off`: it begins with the board off, and is its boot."""
+
+    name: str
+    act: Act
+    prepare: Act | None = None
+    off: bool = False
+
+
+async def _boot(scene: Scene) -> None:
+    await scene.rig.board.power_on()
+    await scene.rig.site.synchronised()
+
+
+async def _unlock(scene: Scene) -> None:
+    result = await scene.phone.unlock(scene.rig.site.key_for_phone(), timeout=DEADLINE)
+    scene.records.append(result.audit_seq)
+
+
+async def _command(scene: Scene) -> None:
+    site = scene.rig.site
+    await site.down("command", site.command())
+    result = await site.result()
+    assert result["ok"]
+    scene.records.append(result["jseq"])
+
+
+async def _pass_through(scene: Scene) -> None:
+    """The door's own records, which wait for nobody."""
+    site, door = scene.rig.site, scene.rig.door
+    newest = site.newest
+    door.press_rex()
+    await door.strike.wait(1, DEADLINE)
+    door.release_rex()
+    await door.pass_through(0.2)
+    closed = await site.record(journal.EVENT_DOOR_CLOSED, after=newest)
+    scene.records.append(closed.seq)
+
+
+async def _configure(scene: Scene) -> None:
+    site = scene.rig.site
+    newest = site.newest
+    await site.down("config", site.config(2))
+    await site.record(journal.EVENT_CONFIG_APPLIED, after=newest)
+    scene.cfg = (2,)
+
+
+async def _backlog(scene: Scene) -> None:
+    """Records that were never delivered."""
+    rig = scene.rig
+    await rig.board.power_on()
+    await rig.site.synchronised()
+    rig.site.acknowledges = False
+    rig.board.console.write(b"\x03")
+    await rig.execute(f"""
+        from device.identity import Identity
+        from device.journal_store import JournalStore
+        store = JournalStore(Identity().base + "/journal", 1)
+        for _ in range({BACKLOG}):
+            store.add(1)
+            if len(store._pending) > 30:
+                store.commit()
+        store.commit()
+    """)
+
+
+async def _acknowledge(scene: Scene) -> None:
+    site = scene.rig.site
+    site.acknowledges = True
+    await site.down("ack", {"seq": site.newest})
+    boot = await site.record(journal.EVENT_TIME_SET, after=site.before_boot + BACKLOG)
+    scene.records.append(boot.seq)
+
+
+STEPS = (
+    Step("boot", _boot, off=True),
+    Step("unlock over Bluetooth", _unlock),
+    Step("unlock by command", _command),
+    Step("pass through the door", _pass_through),
+    Step("configuration", _configure),
+    Step("acknowledgement of a backlog", _acknowledge, _backlog),
+)
+
+
+async def online(rig: Rig) -> None:
+    """Wait until the board has a session and the time; it may have more to deliver than it was acknowledged."""
+    async with asyncio.timeout(DEADLINE):
+        while (state := await rig.site.next("state"))["clk"] is None:
+            pass
+    rig.site.boot = state["boot"]
