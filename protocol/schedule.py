@@ -20,7 +20,7 @@ def check_windows(rows: bytes) -> None:
     """Raise Malformed unless it is a table of windows."""
     good = len(rows) % 8 == 0
     for at in range(0, len(rows) if good else 0, 8):
-        number, days, start, end = struct.unpack(">HHHH", rows[at : at + 8])
+        number, days, start, end = struct.unpack_from(">HHHH", rows, at)
         if not number or days > 0x7FFF or start > 1439 or end > 1440:
             good = False
     if not good:
@@ -31,7 +31,7 @@ def check_holidays(rows: bytes) -> None:
     """Raise Malformed unless it is a table of holidays."""
     good = len(rows) % 5 == 0
     for at in range(0, len(rows) if good else 0, 5):
-        first, last, kinds = struct.unpack(">HHB", rows[at : at + 5])
+        first, last, kinds = struct.unpack_from(">HHB", rows, at)
         for date in (first, last):
             if not 1 <= date >> 5 & 15 <= 12 or not date & 31:
                 kinds = 0
@@ -69,7 +69,7 @@ class WeeklySchedule:
         low, high = low - day * 86_400, high - day * 86_400
         wanted = self._kinds(day) or 256 << (day + 3) % 7  # 1970-01-01 was a Thursday
         for at in range(0, len(self.windows), 8):
-            number, days, start, end = struct.unpack(">HHHH", self.windows[at : at + 8])
+            number, days, start, end = struct.unpack_from(">HHHH", self.windows, at)
             if end <= start:
                 end += 1440
             if number == self.number and days & wanted == wanted and start * 60 <= low and high < end * 60:
@@ -81,7 +81,7 @@ class WeeklySchedule:
         year, month, day = date_of(day)
         kinds = 0
         for at in range(0, len(self.holidays), 5):
-            first, last, kind = struct.unpack(">HHB", self.holidays[at : at + 5])
+            first, last, kind = struct.unpack_from(">HHB", self.holidays, at)
             date = month << 5 | day
             if first > 511:
                 date |= (year - 2000) << 9

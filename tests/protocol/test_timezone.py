@@ -1,5 +1,6 @@
 """Time zones: against the zone data of the tzdata package, as Python's zoneinfo reads it, and against its own rules."""
 
+import functools
 import io
 import zoneinfo
 from datetime import UTC, datetime, timedelta, timezone
@@ -95,6 +96,7 @@ def first_of(year, month):
     return datetime(year, month, 1)
 
 
+@functools.cache
 def day_by_calendar(rule, year):
     """The day of a rule, by walking a calendar."""
     kind, *numbers = rule
@@ -198,3 +200,40 @@ def test_month_13_is_january_of_the_next_year():
 def test_fixed_offsets_of_python_agree():
     zone = timezone(timedelta(hours=5, minutes=30))
     assert TimeZone("IST-5:30").offset_at(0) == offset(zone, 0)
+
+
+ODD_RULES = (("J", 1), ("J", 60), ("J", 365), ("", 0), ("", 365), ("M", 1, 1, 0), ("M", 12, 5, 6))
+ODD_TIMES = (-167 * HOUR, 0, 100 * HOUR, 167 * HOUR)
+
+
+@pytest.mark.parametrize("start", ODD_RULES, ids=str)
+@pytest.mark.parametrize("end", ODD_RULES, ids=str)
+def test_changes_around_new_year_and_29_february_count_in_their_order(start, end):
+    """Their times carry them into the year before and the year after."""
+    turns = [int(datetime(y, m, 1, tzinfo=UTC).timestamp()) for y in (2027, 2028, 2029) for m in (1, 3)]
+    for start_time in ODD_TIMES:
+        for end_time in ODD_TIMES:
+            zone = TimeZone(f"AAA0BBB-1,{written(start, start_time)},{written(end, end_time)}")
+            changes = []
+            for year in range(2023, 2034):
+                for rule, time, east in ((start, start_time, 0), (end, end_time, HOUR)):
+                    moment = day_by_calendar(rule, year).replace(tzinfo=UTC)
+                    changes.append((int(moment.timestamp()) + time - east, len(changes), HOUR - east))
+            for turn in turns:
+                for t in range(turn - 11 * DAY, turn + 11 * DAY, 29 * HOUR + 1):
+                    assert zone.offset_at(t) == max(c for c in changes if c[0] <= t)[2], t
+
+
+def test_daylight_time_that_ends_as_the_next_begins_lasts_all_year():
+    zone = TimeZone("EST5EDT,0/0,J365/25")
+    for year in range(2027, 2030):
+        new_year = int(datetime(year, 1, 1, 5, tzinfo=UTC).timestamp())
+        assert {zone.offset_at(new_year + n) for n in (-HOUR, -1, 0, 1, HOUR, 180 * DAY)} == {-4 * HOUR}
+
+
+@pytest.mark.parametrize(
+    "text", ["ÄÖÜ0", "UTC٣", "UTC²", "UTC0,", "UTC25", "UTC0:60", "AAA0BBB,J0,J1", "AAA0BBB,J1/168,J2"]
+)
+def test_what_lies_just_outside_the_bounds_is_malformed(text):
+    with pytest.raises(Malformed):
+        TimeZone(text)
