@@ -30,6 +30,7 @@ from tests.device.site import Site
 
 ROOT = Path(__file__).absolute().parents[1]
 SCRIPT = ROOT / "tests" / "protocol" / "vm" / "fuzz.py"
+HARDWARE = SCRIPT.parent / "hardware"
 # What a door advertises needs the firmware's Bluetooth service: test_gatt has it.
 VECTORS = [path for path in sorted((ROOT / "protocol" / "vectors").glob("*.json")) if path.stem != "gatt"]
 HEAP = "1M"  # the runner and all sources of the firmware, compiled on the spot, beside the vectors
@@ -71,7 +72,7 @@ async def fuzz(
         str(inputs),
         *map(str, VECTORS),
         cwd=folder,
-        env={**os.environ, "MICROPYPATH": f"{ROOT}:.frozen", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "MICROPYPATH": f"{HARDWARE}:{ROOT}:.frozen", "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         limit=1 << 24,

@@ -7,48 +7,11 @@ import json
 import cryptolib
 
 from device import provision
-from device.authority import Authority
 from device.certificate import Certificate
-from device.clock import Clock
-from device.config_store import NumberFile
-from device.counters import Counters
-from device.identity import Identity
-from device.journal_store import JournalStore
-from device.modes import Modes
-from device.policy import ConfigKeeper
-from device.recorder import Recorder
+from device.parts import Parts
 from device.uplink import Uplink
 from protocol import envelope
-from protocol.command import CommandGate
 from protocol.osdp_secure import Session
-
-
-class Door:
-    """What an authority asks of it."""
-
-    def __getattr__(self, name):
-        return lambda *arguments: None
-
-
-class Board:
-    """Parts as in `device.parts`, but for the door, which needs pins."""
-
-    def __init__(self, base):
-        self.counters = Counters()
-        self.kinds = {"t": (lambda: 1, lambda path, version: None)}
-        self.identity = Identity(base)
-        self.clock = Clock(NumberFile(base + "/floor"))
-        self.config = ConfigKeeper(
-            base + "/config", self.identity.config_key, self.identity.device_id, self.counters
-        )
-        self.door = Door()
-        store = JournalStore(base + "/journal", self.identity.begin_boot())
-        self.recorder = Recorder(store, self.clock, self.counters)
-        self.gate = CommandGate(self.identity.device_id, self.identity.boot)
-        self.door_changed = lambda: None
-        self.modes = Modes(self, NumberFile(base + "/mode"))
-        self.authority = Authority(self)
-        self.config_changed = lambda: None
 
 
 class Context:
@@ -98,7 +61,8 @@ def osdp_reply(wire):
 def of_a_board(bundle, sealed):
     """(name, function, valid inputs) of each, for a board that was provisioned with that bundle."""
     provision.apply(bundle, "lw")
-    parts = Board("lw")
+    parts = Parts("lw")
+    parts.kinds = {"t": (lambda: 1, lambda path, version: None)}
     uplink = Uplink(parts, None, Context())
     identity = parts.identity
     dev = identity.device_id
