@@ -31,7 +31,8 @@ _FACTS = """
 import os, sys
 i = sys.implementation
 s = os.statvfs("/")
-print((i.name, tuple(i.version[:2]), getattr(i, "_mpy", 0) & 255, s[0] * s[3], [n for n in os.listdir("/")]))
+about = i.name, tuple(i.version[:2]), getattr(i, "_mpy", 0) & 255, getattr(i, "_machine", "")
+print((about, s[0] * s[3], os.listdir("/")))
 """
 _LIST = """
 import os
@@ -90,8 +91,13 @@ def firmware() -> dict[str, bytes]:
 
 def plan(board: BoardPort, wanted: dict[str, bytes]) -> Plan:
     """Compare the board with what it should have; raises PortError for a board that cannot run it."""
-    name, version, mpy, free, root = board.ask(_FACTS)
+    (name, version, mpy, machine), free, root = board.ask(_FACTS)
     _check_micropython(name, version, mpy, next(data for path, data in wanted.items() if path != MAIN))
+    if "ESP32S3" in machine and "pins.json" not in root:
+        raise PortError(
+            "the default pin map would use the flash pins of an ESP32-S3: give it a /pins.json first,"
+            " e.g. `mpremote cp docs/boards/esp32-s3.json :/pins.json`"
+        )
     for folder in ("device", "protocol"):
         if folder in root:
             raise PortError(f"/{folder} on the board would run in place of /lib/{folder}: remove it first")

@@ -196,6 +196,7 @@ async def test_a_file_and_a_port_without_a_board_are_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "version", "mpy", "reason"),
     [
+        ("micropython", (1, 30), 6, "the default pin map would use the flash pins of an ESP32-S3"),
         ("circuitpython", (9, 0), 6, "the board runs circuitpython 9.0; MicroPython 1.25 or newer is needed"),
         ("micropython", (1, 24), 6, "the board runs micropython 1.24; MicroPython 1.25 or newer is needed"),
         ("micropython", (1, 30), 7, "reads .mpy version 7, and this firmware is compiled to version 6"),
@@ -207,6 +208,7 @@ async def test_a_board_that_cannot_run_the_firmware_is_told(
     """It says so of itself, in its boot.py."""
     boot = "import sys\nclass implementation:\n"
     boot += f"    name, version, _mpy = {name!r}, {(*version, 0)!r}, {mpy}\n"
+    boot += "    _machine = 'Generic ESP32S3 module with ESP32S3'\n"
     boot += "sys.modules['sys'] = type('sys', (), {'implementation': implementation})\n"
     await board.execute(f"with open('/boot.py', 'w') as f:\n    f.write({boot!r})")
     assert reason in await latchwork("flash", "--port", board.board.console.path, code=1)
