@@ -176,7 +176,7 @@ async def test_a_line_that_chatters_does_not_stop_the_keypad(readers: Rig) -> No
     task = asyncio.create_task(chatter())
     await said(readers, "refused card_storm")
     for name in "1379":
-        await board.keypad.tap(name)
+        await board.keypad.tap(name, 0.3)
     await said(readers, "key 1(.|\n)*key 3(.|\n)*key 7(.|\n)*key 9")
     chattering = False
     await task
@@ -305,7 +305,7 @@ async def test_card_and_keys_at_the_same_time(readers: Rig) -> None:
 
     async def keys() -> None:
         for name in "2580":
-            await readers.board.keypad.tap(name)
+            await readers.board.keypad.tap(name, 0.3)  # the bench is busy with each card for 26 ms
 
     async def cards() -> None:
         for number in range(1, 6):
