@@ -24,6 +24,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from device import chooser
+else:
+    import chooser
+
 _FIRST_RESTART_MS = const(200)
 _MAX_RESTART_MS = const(30_000)
 _STEADY_MS = const(60_000)  # a task that ran for so long starts its back-off anew
@@ -66,6 +70,10 @@ async def _run() -> None:
 
     door_heart = Heart("door", parts.wake_door)
     ble_heart = Heart("ble", ble.wake)
+    if chooser.trial or chooser.failed >= 0:
+        from device.update import settle
+
+        asyncio.create_task(settle(parts, [door_heart, ble_heart]))
     watchdog = Watchdog(machine.WDT(timeout=TIMEOUT_MS), [door_heart, ble_heart])
     for name, work in (
         ("door", lambda: parts.door.run(door_heart.beat)),

@@ -38,6 +38,10 @@ class Parts:
         floor = NumberFile(base + "/floor")
         set_rtc_to(floor.value)
         self.clock = Clock(floor)
+        self.kinds["firmware"] = (
+            lambda: _update().version(),
+            lambda path, number: _update().take(self, path, number),
+        )
         self.config = ConfigKeeper(
             base + "/config", self.identity.config_key, self.identity.device_id, self.counters
         )
@@ -83,6 +87,13 @@ class Parts:
 
     def _asked(self, method: int) -> None:
         self.authority.asked(method)
+
+
+def _update() -> "Any":
+    """Loaded when it is needed: most boots see no update."""
+    from device import update
+
+    return update
 
 
 def _nothing() -> None:

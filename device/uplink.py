@@ -29,12 +29,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
+    from device import chooser
     from device.certificate import Certificate
     from device.inbox import Inbox
     from device.parts import Parts
     from device.wifi import Wifi
     from protocol.command import Command
     from protocol.keys import Buffer
+else:
+    import chooser
 
 _FIRMWARE = const("0.1.0")
 _ACK_MS = const(10_000)  # a batch that is not acknowledged by then is sent again
@@ -89,6 +92,8 @@ class Uplink:
             "chunk": self._chunk,
         }
         self._inbox: "Optional[Inbox]" = None
+        release = chooser.read(chooser.running)[0]
+        self._firmware = _FIRMWARE + ("+" + str(release) if release else "")
 
     def _show_certificate(self) -> None:
         self._client.fail("certificate")
@@ -207,7 +212,7 @@ class Uplink:
             "jseq": parts.recorder.store.committed,
             "cfg": parts.config.current.version,
             "rev": parts.config.current.revocation,
-            "fw": _FIRMWARE,
+            "fw": self._firmware,
             "door": door_table.STATE_NAMES[parts.door.state],
             "clk": [now.t, now.u] if now is not None else None,
         }

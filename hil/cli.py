@@ -126,6 +126,51 @@ def _addresses(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+package_app = typer.Typer(no_args_is_help=True, help="Sign firmware for boards in the field.")
+app.add_typer(package_app, name="package")
+
+
+@package_app.command("key")
+def package_key(
+    path: Annotated[Path, typer.Argument(help="PEM file of the new private key; it must not exist.")],
+    module: Annotated[
+        Path | None, typer.Option(help="Write `device/release_key.py` for boards that take its packages.")
+    ] = None,
+) -> None:
+    """Make a vendor's signing key, RSA-3072. Who has it decides what runs on every board: keep it offline."""
+    from hil import package
+
+    key = package.new_key()
+    try:
+        package.write_key(key, path)
+    except OSError as error:
+        typer.echo(f"latchwork: {error}", err=True)
+        raise typer.Exit(2) from None
+    if module is not None:
+        module.write_text(package.key_module(key))
+
+
+@package_app.command("build")
+def package_build(
+    out: Annotated[Path, typer.Argument(help="The package.")],
+    key: Annotated[Path, typer.Option(help="PEM file of the vendor's key.")],
+    version: Annotated[int, typer.Option(min=1, max=0xFFFFFFFF, help="Rises with each release.")],
+    floor: Annotated[int, typer.Option(min=0, help="No board goes below this version afterwards.")] = 0,
+    trial: Annotated[int, typer.Option(min=2, max=7200, help="Seconds to prove healthy in.")] = 600,
+) -> None:
+    """Compile the firmware of this tree and sign it."""
+    from hil import package
+
+    try:
+        signer = package.read_key(key)
+        data = package.sign(package.build(signer), signer, version, floor=min(floor, version), trial_s=trial)
+        out.write_bytes(data)
+    except (package.PackageError, OSError) as error:
+        typer.echo(f"latchwork: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{out}: version {version}, {len(data):,} bytes")
+
+
 @app.command(cls=Verbatim)
 def micropython(context: typer.Context) -> None:
     """Be the micropython executable of a simulated board: [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]."""

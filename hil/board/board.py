@@ -39,6 +39,7 @@ BOOT = (
     "del a,_,n,sys,os,vfs,uctypes;import _boot;_boot.boot();del _boot"
 )
 OFF, BOOTING, RUNNING, ASLEEP = "off", "booting", "running", "asleep"
+SLOTS_KIB = 256
 CRASH_PAUSE_MS = 500  # before a VM that crashed starts again: a crash loop must not eat the bench
 FOREVER_MS = 0xFFFFFFFF  # machine.deepsleep() without a time
 
@@ -80,6 +81,7 @@ class Board:
         self._life: asyncio.Task[None] | None = None
         workdir.mkdir(parents=True, exist_ok=True)
         flash.create(self.flash_path, description.mcu.flash_kib)
+        flash.create(self.slots_path, SLOTS_KIB)
         self.link = Link(name)
         self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK))
         self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
@@ -110,6 +112,11 @@ class Board:
     def wear(self) -> list[Wear]:
         """Program and erase operations of each block of the flash so far."""
         return flash.wear(self.flash_path)
+
+    @property
+    def slots_path(self) -> Path:
+        """The partition of the two firmware slots; the first is the image of ``firmware`` until it is written over."""
+        return self.workdir / "slots.img"
 
     @property
     def ble_address(self) -> bytes:
@@ -230,6 +237,7 @@ class Board:
             "MICROPYPATH": ".frozen",
             "TZ": "UTC",
             "LATCHWORK_FLASH": str(self.flash_path),
+            "LATCHWORK_ROM_FILE": str(self.slots_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)}",
             "LATCHWORK_RAW": "1" if raw else "0",
         }
@@ -241,6 +249,7 @@ class Board:
             cwd=self.workdir,
             env=env,
             images={"LATCHWORK_BENCH": bench, "LATCHWORK_ROM": rom},
+            own={"LATCHWORK_SLOTS": self.slots_path},
         )
         if raw:
             self.console.write(b"\x01")  # the raw REPL outlives a soft reset

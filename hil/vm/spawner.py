@@ -90,10 +90,12 @@ class Zygote:
         cwd: Path,
         env: Mapping[str, str],
         images: Mapping[str, Path],
+        own: Mapping[str, Path] | None = None,
     ) -> VmProcess:
         """Run ``micropython`` with ``argv`` (without argv[0]) on the pty slave ``terminal``.
 
-        ``images`` are mapped into the VM; each name becomes an environment variable ``address,length``.
+        ``images`` are mapped into the VM; each name becomes an environment variable ``address,length``. So are the files
+        of ``own``, which no other VM has and which this one may write to.
         """
         if self._control is None:
             raise ZygoteError("the zygote is not running")
@@ -104,6 +106,7 @@ class Zygote:
             "argv": ["micropython", *argv],
             "env": dict(env),
             "images": {name: str(path) for name, path in images.items()},
+            "own": {name: str(path) for name, path in (own or {}).items()},
             "cwd": str(cwd),
         }
         async with self._slots:

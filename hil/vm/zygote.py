@@ -49,6 +49,13 @@ class Images:
     def __init__(self) -> None:
         self._mapped: dict[str, tuple[mmap.mmap, str]] = {}
 
+    @staticmethod
+    def shared(path: str) -> tuple[mmap.mmap, str]:
+        """A file of one board that it writes to: what it writes is in its memory at once. Close it after the fork."""
+        with Path(path).open("r+b") as f:
+            pages = mmap.mmap(f.fileno(), 0)
+        return pages, f"{ctypes.addressof(ctypes.c_char.from_buffer(pages))},{len(pages)}"
+
     def place(self, path: str) -> str:
         """Map the image if it is new; return ``address,length`` for the VM's environment."""
         if path not in self._mapped:
@@ -95,7 +102,13 @@ class Zygote:
             return True
         try:
             env = {**request["env"], **{k: self._images.place(p) for k, p in request["images"].items()}}
-            pid = self._spawn(request["argv"], env, request["cwd"], fds)
+            own = [(name, *self._images.shared(path)) for name, path in request["own"].items()]
+            try:
+                env.update({name: place for name, _, place in own})
+                pid = self._spawn(request["argv"], env, request["cwd"], fds)
+            finally:
+                for _, pages, _ in own:
+                    pages.close()
             answer = {"id": request["id"], "pid": pid}
         except OSError as error:
             answer = {"id": request["id"], "error": str(error)}

@@ -8,9 +8,10 @@ import os
 import sys
 
 import _board
-import uctypes
+import chooser
 import vfs
-from _flash import Flash
+from _flash import Flash, Power
+from _rom import Rom, memories
 
 import __main__
 
@@ -30,11 +31,12 @@ def _run(path):
 
 
 def _mount():
-    at, _, size = os.getenv("LATCHWORK_ROM").partition(",")
-    if at:
-        vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(at), int(size))), "/rom")
-    flash = Flash(os.getenv("LATCHWORK_FLASH"), [int(n) for n in os.getenv("LATCHWORK_CUT").split(",")])
-    _board.on(_board.CORE, flash.cut_at)
+    left, _, where = os.getenv("LATCHWORK_CUT").partition(",")
+    power = Power(int(left), int(where))
+    _board.on(_board.CORE, power.cut_at)
+    rom = Rom(os.getenv("LATCHWORK_ROM_FILE"), power)
+    chooser.mount(memories(), rom)
+    flash = Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:
         disk = vfs.VfsLfs2(flash)
@@ -53,9 +55,7 @@ def _program():
     if _exists("/main.py"):
         _run("/main.py")
     elif _exists("/rom/device/main.mpy"):
-        import device.main
-
-        device.main.main()
+        chooser.start()
 
 
 def boot():

@@ -1,6 +1,6 @@
 """The board's flash: a block device in a file, whose power can be cut at any write.
 
-``cut`` counts program and erase operations down; the one that brings it to zero is torn as ``where`` says,
+A ``Power`` counts program and erase operations of all flash down; the one that brings it to zero is torn as ``where`` says,
 the board loses power and this VM executes nothing more.
 
 The file ``<path>.wear`` counts, for each block, its program and its erase operations (two little-endian u32): in a file, for
@@ -17,13 +17,22 @@ _POWER_LOST = 0
 _ERASED = b"\xff" * 64  # a whole block of them would take the firmware's heap
 
 
+class Power:
+    def __init__(self, left, where):
+        self.left, self.where = left, where
+
+    def cut_at(self, op, payload):
+        self.left = payload[0] | payload[1] << 8
+        self.where = payload[2]
+
+
 class Flash:
-    def __init__(self, path, cut):
+    def __init__(self, path, power):
         self._file = open(path, "r+b")
         self._wear = open(path + ".wear", "r+b")
         self._count = bytearray(4)
         self._blocks = self._file.seek(0, 2) // BLOCK
-        self._cut, self._where = cut
+        self._power = power
 
     def readblocks(self, n, buf, off=0):
         self._file.seek(n * BLOCK + off)
@@ -44,14 +53,15 @@ class Flash:
     def _write(self, block, at, data, times=1):
         self._worn(block * 8 + (4 if times > 1 else 0))
         self._file.seek(at)
-        if self._cut:
-            self._cut -= 1
-            if not self._cut:
-                if self._where == WITHIN and times > 1:
+        power = self._power
+        if power.left:
+            power.left -= 1
+            if not power.left:
+                if power.where == WITHIN and times > 1:
                     times //= 2
-                elif self._where == WITHIN:
+                elif power.where == WITHIN:
                     data = memoryview(data)[: len(data) // 2]
-                if self._where != BEFORE:
+                if power.where != BEFORE:
                     self._put(data, times)
                 _board.reset(_POWER_LOST)
         self._put(data, times)
@@ -66,7 +76,3 @@ class Flash:
         struct.pack_into("<I", self._count, 0, struct.unpack("<I", self._count)[0] + 1)
         self._wear.seek(at)
         self._wear.write(self._count)
-
-    def cut_at(self, op, payload):
-        self._cut = payload[0] | payload[1] << 8
-        self._where = payload[2]

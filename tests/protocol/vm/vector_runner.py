@@ -17,9 +17,11 @@ from protocol import (
     ids,
     journal,
     keys,
+    manifest,
     messages,
     mqtt,
     osdp,
+    rsa,
     table,
     topics,
     transfer,
@@ -376,6 +378,29 @@ def anchor(state, wire):
 
 def _offer(key, device, text):
     return transfer.open_offer(unhex(key), device, text.encode())
+
+
+def _rsa(modulus, digest, wire):
+    rsa.verify(unhex(modulus), unhex(digest), wire)
+    return True
+
+
+OPS["rsa"] = _rsa
+
+
+def _manifest(modulus, wire):
+    found = manifest.open_manifest(unhex(modulus), bytes(wire))
+    return {
+        "product": found.product,
+        "version": found.version,
+        "floor": found.floor,
+        "trial_s": found.trial_s,
+        "size": found.size,
+        "sha256": found.sha256.hex(),
+    }
+
+
+OPS["manifest"] = _manifest
 
 
 @op
