@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
 from benchmarks.series import Series
+from device.journal_store import MAX_SEGMENTS, SEGMENT_RECORDS
 from hil.board.board import Board
 from hil.board.description import builtin
 from hil.stack.station import execute
 from hil.vm.spawner import Zygote
+from protocol.journal import EVENT_ACCESS_GRANTED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,17 +30,16 @@ RING = 5_000  # records that a full ring must hold
 LIMIT_MS = 5.0
 LONGEST_MS = 100.0  # nothing else runs meanwhile: a door that answers later than that feels slow
 UNEVEN = 3.0
-FILL = """
+FILL = f"""
 import json, time
 from device import journal_store
 from device.journal_store import JournalStore
-from protocol import journal
 journal_store.create("/journal", bytes(32))
 store = JournalStore("/journal", 1)
 def write(records, group=1):
     for _ in range(records // group):
         for _ in range(group):
-            store.add(journal.EVENT_ACCESS_GRANTED)
+            store.add({EVENT_ACCESS_GRANTED})
         store.commit()
         store.acknowledge(store.committed)
 def kept():
@@ -50,8 +51,7 @@ def timed(commits, group=1):
         write(group, group)
         took.append(time.ticks_diff(time.ticks_us(), began))
     print(json.dumps(took))
-most = journal_store.SEGMENT_RECORDS * journal_store.MAX_SEGMENTS
-write(most, 64)
+write({MAX_SEGMENTS * SEGMENT_RECORDS}, 64)
 write(1)
 print(kept())
 """

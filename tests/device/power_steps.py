@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from hil.phone import Phone
 from protocol import journal
+from protocol.credential import ONE_TIME
 from tests.device.rig import DEADLINE, Rig
 
 Act = Callable[["Scene"], Awaitable[None]]
@@ -24,6 +25,7 @@ class Scene:
     phone: Phone
     records: list[int] = field(default_factory=list)  # that somebody was told of
     cfg: tuple[int, ...] = (1, 2)  # versions, of which one is in force afterwards
+    checks: "list[Act]" = field(default_factory=list)  # of the step itself, after the boot
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,25 @@ async def _boot(scene: Scene) -> None:
 
 async def _unlock(scene: Scene) -> None:
     result = await scene.phone.unlock(scene.rig.site.key_for_phone(), timeout=DEADLINE)
+    scene.records.append(result.audit_seq)
+
+
+ONCE = {"credential_id": b"once0001", "flags": ONE_TIME}
+
+
+async def _spend(scene: Scene) -> None:
+    """A key that opens once: if the door was released, it never is by that key again."""
+    released = asyncio.ensure_future(scene.rig.door.strike.wait(1, DEADLINE))
+
+    async def spent(later: Scene) -> None:
+        if released.done() and not released.cancelled() and released.exception() is None:
+            again = await later.phone.unlock(later.rig.site.key_for_phone(**ONCE), timeout=DEADLINE)
+            assert not again.granted
+        released.cancel()
+
+    scene.checks.append(spent)
+    result = await scene.phone.unlock(scene.rig.site.key_for_phone(**ONCE), timeout=DEADLINE)
+    assert result.granted
     scene.records.append(result.audit_seq)
 
 
@@ -104,6 +125,7 @@ async def _acknowledge(scene: Scene) -> None:
 STEPS = (
     Step("boot", _boot, off=True),
     Step("unlock over Bluetooth", _unlock),
+    Step("a key that opens once", _spend),
     Step("unlock by command", _command),
     Step("pass through the door", _pass_through),
     Step("configuration", _configure),

@@ -136,6 +136,10 @@ class Lane:
         assert state["rev"] == state["cfg"]
         records = {record.seq for record in rig.site.verify()}
         assert set(scene.records) <= records
+        for check in scene.checks:
+            phone = Phone.on(rig.medium, "another phone")
+            await check(Scene(rig, phone))
+            await phone.aclose()
 
 
 @contextlib.asynccontextmanager
