@@ -12,6 +12,7 @@ from hil.phone import Phone
 from protocol import journal
 from protocol.credential import ONE_TIME
 from tests.device.rig import DEADLINE, Rig
+from tests.device.test_certificate import renewed
 
 Act = Callable[["Scene"], Awaitable[None]]
 BACKLOG = 70  # records: the watermark is kept lazily
@@ -95,6 +96,14 @@ async def _configure(scene: Scene) -> None:
     scene.cfg = (2,)
 
 
+async def _renew(scene: Scene) -> None:
+    """A file in pieces, checked, and put in force: the board comes back with the certificate."""
+    site = scene.rig.site
+    newest = site.newest
+    await site.offer("certificate", 2_000_000_000, renewed(scene.rig))
+    await site.record(journal.EVENT_TRANSFER_TAKEN, after=newest)
+
+
 async def _backlog(scene: Scene) -> None:
     """Records that were never delivered."""
     rig = scene.rig
@@ -129,6 +138,7 @@ STEPS = (
     Step("unlock by command", _command),
     Step("pass through the door", _pass_through),
     Step("configuration", _configure),
+    Step("a renewed certificate", _renew),
     Step("acknowledgement of a backlog", _acknowledge, _backlog),
 )
 
