@@ -10,6 +10,7 @@ from cloud_api.edge import Edge
 from cloud_api.problems import ProblemDocument
 from cloud_api.routes import (
     action_attempts,
+    credentials,
     devices,
     doors,
     events,
@@ -45,6 +46,7 @@ _ROUTERS = (
     gateways,
     users,
     keys,
+    credentials,
     schedules,
     events,
     action_attempts,

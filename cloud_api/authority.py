@@ -41,11 +41,13 @@ class Signed:
 
 @dataclass(frozen=True)
 class NewIdentity:
-    """A certificate and its private key, both DER."""
+    """A certificate and its keys, all DER; `ends` is the certificate's end in unix seconds."""
 
     certificate: bytes
     private_key: bytes
     pin: str
+    spki: bytes
+    ends: int
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,17 @@ class Authority:
     def new_client(self, common_name: str) -> NewIdentity:
         """A key pair and client certificate, for a board that cannot make its own."""
         key = pki.new_key()
-        certificate = pki.issue(self._certificate, self._key, key.public_key(), common_name).public_bytes(
-            _DER
-        )
+        spki = key.public_key().public_bytes(_DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        certificate, ends = self.renew_client(spki, common_name)
         private = key.private_bytes(_DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        return NewIdentity(certificate, private, spki_sha256(certificate))
+        return NewIdentity(certificate, private, spki_sha256(certificate), spki, ends)
+
+    def renew_client(self, spki: bytes, common_name: str) -> tuple[bytes, int]:
+        """A new client certificate (DER) for a key that we know, and its end in unix seconds."""
+        key = serialization.load_der_public_key(spki)
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        issued = pki.issue(self._certificate, self._key, key, common_name)
+        return issued.public_bytes(_DER), int(issued.not_valid_after_utc.timestamp())
 
     def sign_client(self, request_pem: str, common_name: str) -> Signed:
         """A client certificate for a request; the name is ours to give, whatever it asks for."""

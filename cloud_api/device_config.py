@@ -17,9 +17,11 @@ from sqlalchemy.orm import Session
 
 from cloud_api.clock import now_s
 from cloud_api.db.models import Device, Door, Gateway, Key, KeyDoor, Schedule, Site, User
+from cloud_api.files import lagging_files
 from cloud_api.fleet import NEVER_PUSHED
 from cloud_api.mqtt import Unreachable
 from cloud_api.services import Cloud
+from cloud_api.transfers import push_offer
 from protocol.envelope import LABEL_CONFIG, seal
 from protocol.host.calendar_rows import bits, holiday_row, window_row
 from protocol.host.cloud_messages import Sealed
@@ -188,7 +190,7 @@ def _lagging(session: Session) -> list[str]:
 
 
 async def converge(cloud: Cloud) -> None:
-    """Worker: push to every device that reports an older configuration than it should have."""
+    """Worker: push to every device that reports an older configuration or file than it should have."""
     while True:
         try:
             async with asyncio.timeout(CONVERGE_EVERY_S):
@@ -198,6 +200,8 @@ async def converge(cloud: Cloud) -> None:
         cloud.converge.clear()
         if not cloud.link.connected.is_set():
             continue
+        for device_id in await cloud.db.read(lambda session: lagging_files(session, CONVERGE_BATCH)):
+            await push_offer(cloud, device_id)
         for device_id in await cloud.db.read(_lagging):
             line = await cloud.fleet.device(device_id)
             if line is not None and time.monotonic() - line.config_pushed_at > PUSH_AGAIN_S:

@@ -46,6 +46,11 @@ class Line:
     reserved_seq: int = 0
     # When we last pushed a configuration, so that a flapping device does not become a flood.
     config_pushed_at: float = NEVER_PUSHED
+    # By kind, the version that we last offered, and when.
+    offered: dict[str, tuple[int, float]] = field(default_factory=dict)
+    # What is left of its rate of requests for files, and when it last asked.
+    fetches: float = 0.0
+    fetched_at: float = NEVER_PUSHED
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -101,6 +106,7 @@ class Fleet:
         for line in self._lines.values():
             if line.site_id == site_id:
                 line.config_pushed_at = NEVER_PUSHED
+                line.offered.clear()
 
     def away(self, site_id: str, device_ids: Collection[str] | None = None) -> None:
         """These devices of a site, or all of them, cannot be reached until they are heard again."""

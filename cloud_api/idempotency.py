@@ -6,7 +6,6 @@ another request 422; while the first is still running 409; and if the server die
 carries a secret is not kept: its repetition says where the resource is.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -64,7 +63,8 @@ async def _run_once(request: Request, key: str, secret: bool, handler: Handler) 
         raise Problem(422, "invalid_request", "The Idempotency-Key cannot be used.", errors=[place])
     cloud: Cloud = request.app.state.cloud
     caller = await cloud.tokens.from_header(request.headers.get("authorization"))
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).digest()
+    # Not a plain hash: a body may hold a PIN, and there are few of those to try.
+    digest = cloud.vault.fingerprint(f"{request.method} {request.url.path}", await request.body())
     mine = (caller.organisation_id, key)
     if mine in cloud.running_posts:
         raise Problem(409, "request_in_progress", "The first request with this Idempotency-Key still runs.")

@@ -2,8 +2,9 @@
 
     time, result, state, hello, log, presence   one worker, in the order of arrival: somebody waits for them
     events, audit                     `journals`, many messages to one durable commit
+    fetch                             `transfers`: a door has more urgent things to say than which piece comes next
 
-Both queues are bounded. What does not fit is dropped and counted: devices and gateways keep everything until
+All queues are bounded. What does not fit is dropped and counted: devices and gateways keep everything until
 it is acknowledged. The broker has proved which site a message comes from; here it is checked that the device
 belongs to that site.
 """
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from cloud_api.clock import now_ms
 from cloud_api.commands import FAILED, SUCCEEDED, finish
 from cloud_api.db.models import Device, Gateway, Site
+from cloud_api.files import reported_files
 from cloud_api.fleet import Line
 from cloud_api.journals import Journals
 from cloud_api.mqtt import Unreachable
@@ -27,6 +29,7 @@ from cloud_api.registry import push_registry
 from cloud_api.secrets import SecretError
 from cloud_api.services import Cloud
 from cloud_api.settings import INGEST_QUEUE
+from cloud_api.transfers import Transfers
 from protocol.clock import build_time_reply
 from protocol.command import parse_result
 from protocol.envelope import LABEL_RESULT, LABEL_TIME, open_sealed, seal
@@ -47,9 +50,10 @@ class Refused(Exception):
 class Ingest:
     """Takes every message from the broker."""
 
-    def __init__(self, cloud: Cloud, journals: Journals) -> None:
+    def __init__(self, cloud: Cloud, journals: Journals, transfers: Transfers) -> None:
         self._cloud = cloud
         self._journals = journals
+        self._transfers = transfers
         self._urgent: asyncio.Queue[tuple[str, str, bytes]] = asyncio.Queue(INGEST_QUEUE)
         self._logged: dict[str, float] = {}
         self._handlers: dict[str, Callable[[str, bytes], Awaitable[None]]] = {
@@ -70,6 +74,8 @@ class Ingest:
             self._cloud.metrics.messages.labels(leaf).inc()
             if leaf in self._handlers:
                 self._urgent.put_nowait((site_id, leaf, payload))
+            elif leaf == "fetch":
+                self._transfers.offer(site_id, payload)
             else:
                 self._journals.offer(site_id, leaf, payload)
         except ProtocolError as error:
@@ -152,10 +158,13 @@ class Ingest:
             "connected": True,
         }
         statement = update(Device).where(Device.id == state.d).values(values)
-        behind = await self._cloud.db.write(
-            lambda s: s.execute(statement.returning(Device.config_version, Device.revocation_seq)).one()
-        )
-        if state.cfg < behind.config_version or state.rev < behind.revocation_seq:
+
+        def work(session: Session) -> bool:
+            wanted = session.execute(statement.returning(Device.config_version, Device.revocation_seq)).one()
+            lacking = reported_files(session, state.d, state.files or {})
+            return lacking or state.cfg < wanted.config_version or state.rev < wanted.revocation_seq
+
+        if await self._cloud.db.write(work):
             self._cloud.converge.set()
 
     async def _log(self, site_id: str, payload: bytes) -> None:

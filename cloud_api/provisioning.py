@@ -15,8 +15,10 @@ from sqlalchemy.orm import Session
 from cloud_api.authority import Authority
 from cloud_api.chains import store_chain
 from cloud_api.clock import now_ms
+from cloud_api.credentials import door_has_credentials
 from cloud_api.db.models import Device, Door, Gateway
 from cloud_api.device_config import build_configuration
+from cloud_api.files import USERS, file_changed
 from cloud_api.fleet import PURPOSE_K_DEV
 from cloud_api.problems import Problem
 from cloud_api.registry import registry_changed
@@ -71,6 +73,8 @@ def provision(
         name=name,
         status="active",
         pin=identity.pin,
+        spki=identity.spki,
+        certificate_ends=identity.ends,
         k_dev=vault.seal(PURPOSE_K_DEV, device_id, k_dev),
         command_seq=0,
         config_version=1,
@@ -81,6 +85,8 @@ def provision(
     session.add(device)
     session.flush()
     registry_changed(session, door.site_id)
+    if door_has_credentials(session, door.id):
+        file_changed(session, USERS, [door.id])
     config = seal(config_key(k_dev), LABEL_CONFIG, build_configuration(session, device))
     bundle = {
         "device_id": device_id,

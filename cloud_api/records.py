@@ -7,11 +7,12 @@ from cloud_api.chains import Delivery, Proven
 from cloud_api.clock import now_ms
 from cloud_api.db.models import Device, Event, Gateway, Key, User
 from cloud_api.events import add_cloud_event
+from cloud_api.files import file_taken
 from cloud_api.fleet import Line
 from protocol.access import STATUS_NAMES
 from protocol.host.cloud_messages import AuditEvent
 from protocol.ids import id_from_bytes
-from protocol.journal import EVENT_NAMES, METHOD_CARD, METHOD_NAMES, METHOD_PIN
+from protocol.journal import EVENT_NAMES, EVENT_TRANSFER_TAKEN, METHOD_CARD, METHOD_NAMES, METHOD_PIN
 
 MAX_DATA = 4096  # a gateway's note, as text
 TIME_UNKNOWN = 0xFFFF  # uncertainty of a record whose device did not know the time
@@ -45,6 +46,8 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
         record=proven.raw,
     )
     session.add(event)
+    if record.type == EVENT_TRANSFER_TAKEN:
+        file_taken(session, line.device_id, bytes(record.subject), record.value)
     return event
 
 

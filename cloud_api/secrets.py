@@ -8,6 +8,7 @@ swapping the sealed K_dev of two devices fails to open.
 """
 
 import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -31,6 +32,7 @@ class Vault:
 
     def __init__(self, kek: bytes) -> None:
         self._aead = AESGCM(kek)
+        self._fingerprint_key = hmac.digest(kek, b"latchwork/fingerprint", "sha256")
 
     def seal(self, purpose: str, owner: str, plain: bytes) -> bytes:
         """Encrypt `plain` for the row `owner`."""
@@ -47,6 +49,10 @@ class Vault:
             )
         except (InvalidTag, ValueError) as error:
             raise SecretError(f"{purpose} of {owner} does not open with this key-encryption key") from error
+
+    def fingerprint(self, purpose: str, plain: bytes) -> bytes:
+        """32 bytes by which equal secrets are found, and that nobody can try out without the KEK."""
+        return hmac.digest(self._fingerprint_key, purpose.encode() + b"\0" + plain, "sha256")
 
     @staticmethod
     def _context(purpose: str, owner: str) -> bytes:

@@ -36,6 +36,7 @@ from cloud_api.secrets import Vault, read_kek
 from cloud_api.services import Cloud
 from cloud_api.settings import Folder, Settings
 from cloud_api.stream import Hub
+from cloud_api.transfers import Transfers
 from protocol.host.admission import Admission
 from protocol.host.broker import BrokerError, BrokerFiles, NatsBroker
 from protocol.host.cloud_messages import MAX_REGISTRY
@@ -158,7 +159,8 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Admission) -> None:
     journals = Journals(cloud)
-    ingest = Ingest(cloud, journals)
+    transfers = Transfers(cloud)
+    ingest = Ingest(cloud, journals, transfers)
     journals.drop = ingest.drop
     pair = cloud.authority.client
     context = client_context(
@@ -179,6 +181,7 @@ async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Adm
         for name, work in (
             ("ingest", ingest.run),
             ("journals", journals.run),
+            ("transfers", transfers.run),
             ("expire", lambda: commands.expire(cloud)),
             ("converge", lambda: device_config.converge(cloud)),
             ("time_zones", lambda: time_zones.follow(cloud)),

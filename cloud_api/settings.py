@@ -37,6 +37,8 @@ BACK_OFF_S = (0.1, 10.0)
 # Messages waiting for the store. Beyond it they are dropped: senders keep them until they are acknowledged.
 INGEST_QUEUE = 2_000
 INGEST_BATCH = 64
+# Requests for pieces of files, from all sites. Beyond it they are dropped: devices ask again.
+FETCH_QUEUE = 500
 # Events a stream client may be behind before it is cut off; it comes back with its cursor.
 STREAM_QUEUE = 1_000
 STREAM_CLIENTS = 1_000

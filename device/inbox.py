@@ -184,6 +184,7 @@ class Inbox:
                 await taking
             self._record(journal.EVENT_TRANSFER_TAKEN, offer)
             self._drop()
+            self._parts.door_changed()  # the state tells the version
         except ProtocolError as e:
             self._fail(e.reason)
         except MemoryError:

@@ -215,6 +215,8 @@ class Uplink:
             "fw": self._firmware,
             "door": door_table.STATE_NAMES[parts.door.state],
             "clk": [now.t, now.u] if now is not None else None,
+            # That of the firmware is in `fw`, and asking for it would load what updates.
+            "files": {kind: of[0]() for kind, of in parts.kinds.items() if kind != "firmware"},
         }
         if self._config_refused:
             state["cfg_refused"] = self._config_refused

@@ -2,7 +2,7 @@
 
 from protocol.errors import LocalError, Malformed
 
-KINDS = ("org", "site", "gw", "door", "dev", "user", "key", "act", "evt", "tok", "sch")
+KINDS = ("org", "site", "gw", "door", "dev", "user", "key", "act", "evt", "tok", "sch", "cred", "pkg")
 ID_SIZE = 8
 _HEX = "0123456789abcdef"
 

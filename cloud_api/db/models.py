@@ -100,6 +100,9 @@ class Device(_Owned, Base):
     name: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(16))
     pin: Mapped[str] = mapped_column(String(64))
+    # Its public key and the end (unix seconds) of its newest certificate; null: we never saw them.
+    spki: Mapped[bytes | None]
+    certificate_ends: Mapped[int | None]
     k_dev: Mapped[bytes]
     # Everything below this number may have been used: reserved in blocks, so it rises once per block.
     command_seq: Mapped[int] = mapped_column(default=0)
@@ -187,6 +190,47 @@ class KeyDoor(Base):
 
     key_ord: Mapped[int] = mapped_column(_ORD, ForeignKey("keys.ord"), primary_key=True)
     door_id: Mapped[str] = mapped_column(_ID, ForeignKey("doors.id"), primary_key=True, index=True)
+
+
+class Credential(_Owned, Base):
+    """A user's PIN or card. What is typed or shown is sealed: a replaced board needs it for its own table."""
+
+    __tablename__ = "credentials"
+
+    user_id: Mapped[str] = mapped_column(_ID, ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    type: Mapped[str] = mapped_column(String(8))  # pin, card
+    secret: Mapped[bytes]
+    not_before: Mapped[int]  # unix seconds, as in the table
+    not_after: Mapped[int]
+    flags: Mapped[int] = mapped_column(Integer)
+    schedule_id: Mapped[str | None] = mapped_column(_ID, ForeignKey("schedules.id"))
+    revoked_at: Mapped[int | None]
+
+
+class CredentialDoor(Base):
+    """Which doors a credential opens. The fingerprint, null once it has ended, keeps two from being alike at a door."""
+
+    __tablename__ = "credential_doors"
+
+    credential_ord: Mapped[int] = mapped_column(_ORD, ForeignKey("credentials.ord"), primary_key=True)
+    door_id: Mapped[str] = mapped_column(_ID, ForeignKey("doors.id"), primary_key=True, index=True)
+    fingerprint: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+
+    __table_args__ = (Index("uq_credential_doors_fingerprint", "door_id", "fingerprint", unique=True),)
+
+
+class DeviceFile(Base):
+    """A file that a device should have, one of each kind. A table is built when it is first offered."""
+
+    __tablename__ = "device_files"
+
+    device_id: Mapped[str] = mapped_column(_ID, ForeignKey("devices.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    version: Mapped[int]
+    sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    data: Mapped[bytes | None] = mapped_column(deferred=True)
+    reported: Mapped[int | None]
 
 
 class Event(Base):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_api.clock import from_ms
-from cloud_api.db.models import Device, Door, Event
+from cloud_api.db.models import Device, DeviceFile, Door, Event
 from cloud_api.events import add_cloud_event
 from cloud_api.idempotency import answers_secret
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
@@ -62,6 +62,14 @@ class Bundle(BaseModel):
     time: int = Field(description="Unix milliseconds; the first floor of the device's clock.")
 
 
+class FileOut(BaseModel):
+    """A file that the device should have."""
+
+    kind: str = Field(examples=["users"])
+    version: int
+    reported_version: int | None = Field(description="What it has in force; null: it has not told.")
+
+
 class DeviceOut(BaseModel):
     """A device and its shadow: what it last said about itself."""
 
@@ -85,10 +93,16 @@ class DeviceOut(BaseModel):
     config_refused: str | None = Field(
         description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not."
     )
+    files: list[FileOut] = Field(description="Tables and other files that it fetches piece by piece.")
     created_at: datetime
 
 
-def _show(row: Device) -> DeviceOut:
+def _files(session: Session, row: Device) -> list[FileOut]:
+    rows = session.scalars(select(DeviceFile).where(DeviceFile.device_id == row.id).order_by(DeviceFile.kind))
+    return [FileOut(kind=f.kind, version=f.version, reported_version=f.reported) for f in rows]
+
+
+def _show(session: Session, row: Device) -> DeviceOut:
     return DeviceOut(
         id=row.id,
         door_id=row.door_id,
@@ -108,6 +122,7 @@ def _show(row: Device) -> DeviceOut:
         reported_revocation_seq=row.reported_revocation,
         config_refused=row.config_refused,
         in_sync=row.reported_config == row.config_version and row.reported_revocation == row.revocation_seq,
+        files=_files(session, row),
         created_at=from_ms(row.created_at),
     )
 
@@ -152,13 +167,15 @@ async def list_devices(
         mine = mine.where(Device.site_id == site_id)
     if door_id is not None:
         mine = mine.where(Device.door_id == door_id)
-    return await cloud.db.read(lambda session: fetch_page(session, mine, Device.ord, limit, cursor, _show))
+    return await cloud.db.read(
+        lambda session: fetch_page(session, mine, Device.ord, limit, cursor, lambda row: _show(session, row))
+    )
 
 
 @router.get("/devices/{id}")
 async def get_device(device_id: DevicePath, cloud: CloudDep, caller: Caller) -> DeviceOut:
     """Read a device and its shadow."""
-    return await cloud.db.read(lambda session: _show(own(session, Device, device_id, caller)))
+    return await cloud.db.read(lambda session: _show(session, own(session, Device, device_id, caller)))
 
 
 @router.post("/devices/{id}/retire")
@@ -168,13 +185,13 @@ async def retire_device(device_id: DevicePath, cloud: CloudDep, caller: Caller) 
     def work(session: Session) -> tuple[DeviceOut, list[Event]]:
         row = own(session, Device, device_id, caller)
         if row.status == "retired":
-            return _show(row), []
+            return _show(session, row), []
         row.status, row.connected = "retired", False
         registry_changed(session, row.site_id)
         event = add_cloud_event(
             session, caller.organisation_id, "device_retired", **_facts(row, caller.token_id)
         )
-        return _show(row), [event]
+        return _show(session, row), [event]
 
     device, events = await cloud.db.write(work, durable=True)
     cloud.fleet.forget(device_id)

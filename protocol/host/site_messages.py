@@ -12,10 +12,11 @@ from protocol.errors import Malformed
 from protocol.host.messages import I63, U32, Message, RecordBytes, Seconds, Text
 from protocol.journal import decode_record
 from protocol.messages import MAX_RECORDS
-from protocol.transfer import MAX_CHUNK, MAX_SIZE
+from protocol.transfer import MAX_CHUNK, MAX_KIND, MAX_SIZE
 
 MAX_UP = 16_384  # what a device may send in one message
 MAX_COUNTERS = 64
+MAX_FILES = 8  # kinds of transfers that a device may tell of
 
 Hex128 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
@@ -38,7 +39,8 @@ class Events(Message):
 
 class State(Message):
     """up/state: the device's shadow. `clk` is (unix seconds, uncertainty), or None while the time is not known;
-    `cfg_refused` why the newest configuration is not in force, or None.
+    `cfg_refused` why the newest configuration is not in force, or None; `files` the version in force of each kind of
+    transfer, but of firmware.
     """
 
     limit: ClassVar[int] = MAX_UP
@@ -51,6 +53,9 @@ class State(Message):
     door: Annotated[str, StringConstraints(max_length=32)]
     clk: tuple[Seconds, Seconds] | None = None
     cfg_refused: Text | None = None
+    files: dict[Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND)], U32] | None = Field(
+        default=None, max_length=MAX_FILES
+    )
 
 
 class TimeRequest(Message):

@@ -153,7 +153,7 @@ def messages() -> list[Vector]:
         "site_fetch": {"id": "00" * 8, "off": 2048, "len": 256},
         "site_ack": {"seq": 4},
         "cloud_events": {"d": DEVICE_ID, "r": records},
-        "cloud_state": {"d": DEVICE_ID, **state, "cfg_refused": "config_pins"},
+        "cloud_state": {"d": DEVICE_ID, **state, "cfg_refused": "config_pins", "files": {"users": 7}},
         "cloud_time_request": {"d": DEVICE_ID, "n": nonce},
         "cloud_log": {"d": DEVICE_ID, "counters": counters},
         "cloud_sealed": {"d": DEVICE_ID, "e": '{"p": "{}", "m": "' + "0" * 32 + '"}'},

@@ -1,0 +1,110 @@
+"""Files that devices should have: tables, certificates, packages. One of each kind; its version only rises.
+
+A change makes the next version and no bytes. They are made when it is first offered, in one transaction with what
+they are made of, and stay as they are for that version.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session, undefer
+
+from cloud_api.db.models import Device, DeviceFile
+from cloud_api.secrets import Vault
+from protocol.transfer import ID_SIZE
+
+USERS = "users"
+CERTIFICATE = "certificate"
+
+Builder = Callable[[Session, Vault, Device, int], bytes]
+
+
+@dataclass(frozen=True)
+class File:
+    """One version of a file."""
+
+    kind: str
+    version: int
+    data: bytes
+
+
+def file_changed(session: Session, kind: str, door_ids: Sequence[str]) -> list[str]:
+    """What the file of this kind is made of has changed at these doors; returns their devices."""
+    where = (Device.status == "active") & Device.door_id.in_(door_ids)
+    device_ids = list(session.scalars(select(Device.id).where(where)))
+    for device_id in device_ids:
+        row = session.get(DeviceFile, (device_id, kind))
+        put_file(session, device_id, kind, row.version + 1 if row else 1, None)
+    return device_ids
+
+
+def put_file(session: Session, device_id: str, kind: str, version: int, data: bytes | None) -> None:
+    """The device should have this version; without data it is built when it is offered."""
+    row = session.get(DeviceFile, (device_id, kind))
+    if row is None:
+        row = DeviceFile(device_id=device_id, kind=kind)
+        session.add(row)
+    row.version, row.data = version, data
+    row.sha256 = hashlib.sha256(data).digest() if data is not None else None
+    session.flush()
+
+
+def wanted_files(
+    session: Session, vault: Vault, device_id: str, builders: Mapping[str, Builder]
+) -> list[File]:
+    """What the device should have and does not report, whole."""
+    device = session.scalar(select(Device).where(Device.id == device_id, Device.status == "active"))
+    if device is None:
+        return []
+    wanted = select(DeviceFile).where(DeviceFile.device_id == device_id, _BEHIND)
+    files = []
+    for row in session.scalars(wanted.options(undefer(DeviceFile.data)).order_by(DeviceFile.kind)):
+        if row.data is None:
+            put_file(
+                session,
+                device_id,
+                row.kind,
+                row.version,
+                builders[row.kind](session, vault, device, row.version),
+            )
+        assert row.data is not None
+        files.append(File(row.kind, row.version, row.data))
+    return files
+
+
+def find_file(session: Session, device_id: str, transfer_id: bytes) -> bytes | None:
+    """The bytes of a file that this active device should have, by the beginning of its digest."""
+    statement = select(DeviceFile).join(Device, Device.id == DeviceFile.device_id)
+    mine = session.scalars(statement.where(DeviceFile.device_id == device_id, Device.status == "active"))
+    return next((row.data for row in mine if row.sha256 and row.sha256[:ID_SIZE] == transfer_id), None)
+
+
+def reported_files(session: Session, device_id: str, versions: Mapping[str, int]) -> bool:
+    """Note what the device says that it has; returns whether it lacks something."""
+    rows = list(session.scalars(select(DeviceFile).where(DeviceFile.device_id == device_id)))
+    for row in rows:
+        row.reported = versions.get(row.kind, row.reported)
+    return any(row.reported != row.version for row in rows)
+
+
+def file_taken(session: Session, device_id: str, transfer_id: bytes, version: int) -> None:
+    """Its journal says that it took this file: what a package leaves behind, for the state tells of tables only."""
+    for row in session.scalars(select(DeviceFile).where(DeviceFile.device_id == device_id)):
+        if row.version == version and row.sha256 and row.sha256[:ID_SIZE] == transfer_id:
+            session.execute(
+                update(DeviceFile)
+                .where(DeviceFile.device_id == device_id, DeviceFile.kind == row.kind)
+                .values(reported=version)
+            )
+
+
+def lagging_files(session: Session, limit: int) -> list[str]:
+    """Devices that do not report what they should have, the ones last heard first."""
+    statement = select(Device.id).join(DeviceFile, DeviceFile.device_id == Device.id)
+    statement = statement.where(Device.status == "active", _BEHIND).group_by(Device.id, Device.last_seen_at)
+    return list(session.scalars(statement.order_by(Device.last_seen_at.desc()).limit(limit)))
+
+
+_BEHIND = or_(DeviceFile.reported.is_(None), DeviceFile.reported != DeviceFile.version)
