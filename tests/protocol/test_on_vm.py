@@ -12,6 +12,7 @@ from tests.protocol.test_vectors import VM
 INPUTS = 20_000
 DEADLINE_S = 300
 OURS = ("LocalError", "ValueError", "OSError", "Overdue")  # no refusals of input
+SIGNED = ("device/update.py",)  # refuses what our own key signed; test_update has those packages
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_every_module_that_refuses_input_is_fuzzed(report):
     given = {reason for reasons in report.reasons.values() for reason in reasons}
     modules = refusals()
     assert len(modules) > 15
-    missed = {name: slugs - given for name, slugs in modules.items()}
+    missed = {name: slugs - given for name, slugs in modules.items() if name not in SIGNED}
     assert not {name: missed[name] for name in missed if 2 * len(missed[name]) > len(modules[name])}
 
 

@@ -31,7 +31,7 @@ LABELS = {
 }
 ROOT = bytes(range(32))
 # What takes a flash, or a whole configuration, gets an eighth of the others' inputs.
-SELDOM = ("config", "config_payload", "slot_file", "journal_state", "journal_segment")
+SELDOM = ("config", "config_payload", "slot_file", "journal_state", "journal_segment", "manifest", "rsa")
 DEVICE, DOOR = "dev_" + "0" * 16, bytes(8)
 BUNDLE = "bundle.json"  # beside the fuzzer: what a station would send
 

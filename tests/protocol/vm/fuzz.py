@@ -93,7 +93,7 @@ def load(paths):
     for path in paths:
         with open(path) as f:  # noqa: PTH123
             for line in f:
-                if not line.startswith("  {") or len(line) > 2048:
+                if not line.startswith("  {") or len(line) > 4096:
                     continue
                 vector = json.loads(line.rstrip(",\n"))
                 given = vector["in"]
