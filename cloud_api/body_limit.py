@@ -20,20 +20,21 @@ _DISCARD_S = 5.0  # a sender this slow holds a connection open for nothing
 class LimitedBody:
     """An ASGI `receive` that raises HTTPException(413) at the byte that is one too many."""
 
-    def __init__(self, headers: Headers, receive: Receive) -> None:
+    def __init__(self, headers: Headers, receive: Receive, limit: int = MAX_BODY) -> None:
+        self._limit = limit
         self._receive = receive
         self._size = 0
         declared = headers.get("content-length", "0")
-        self.declared_too_large = not declared.isdigit() or int(declared) > MAX_BODY
+        self.declared_too_large = not declared.isdigit() or int(declared) > limit
         self._ended = declared == "0" and "transfer-encoding" not in headers
         self._asks_first = headers.get("expect", "").lower() == "100-continue"
 
     async def __call__(self) -> Message:
         """Count the body as it comes: a chunked one declares no length."""
         message = await self._next()
-        if message["type"] == "http.request" and self._size > MAX_BODY:
+        if message["type"] == "http.request" and self._size > self._limit:
             # FastAPI lets an HTTPException out of its body parser, and turns all else into 400.
-            raise HTTPException(413)
+            raise HTTPException(413, str(self._limit))
         return message
 
     async def discard(self) -> None:

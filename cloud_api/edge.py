@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud_api.body_limit import LimitedBody
 from cloud_api.metrics import Metrics
 from cloud_api.problems import body_too_large, internal_error
+from cloud_api.settings import MAX_BODY, MAX_BODY_OF
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,8 @@ class Edge:
         started = time.perf_counter()
         status = 500
         started_answer = False
-        body = LimitedBody(Headers(scope=scope), receive)
+        limit = MAX_BODY_OF.get(scope["path"], MAX_BODY)
+        body = LimitedBody(Headers(scope=scope), receive, limit)
 
         async def send_named(message: Message) -> None:
             nonlocal status, started_answer
@@ -56,7 +58,7 @@ class Edge:
 
         try:
             if body.declared_too_large:
-                await body_too_large().response(request_id)(scope, receive, send_named)
+                await body_too_large(limit).response(request_id)(scope, receive, send_named)
             else:
                 await self._app(scope, body, send_named)
         except Exception:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session
 
-from cloud_api.db.models import Device, DeviceFile
+from cloud_api.db.models import Device, DeviceFile, Package
 from cloud_api.secrets import Vault
 from protocol.transfer import ID_SIZE
 
 USERS = "users"
 CERTIFICATE = "certificate"
+FIRMWARE = "firmware"
 
 Builder = Callable[[Session, Vault, Device, int], bytes]
 
@@ -46,9 +47,16 @@ def put_file(session: Session, device_id: str, kind: str, version: int, data: by
     if row is None:
         row = DeviceFile(device_id=device_id, kind=kind)
         session.add(row)
-    row.version, row.data = version, data
+    row.version, row.data, row.package_id = version, data, None
     row.sha256 = hashlib.sha256(data).digest() if data is not None else None
     session.flush()
+
+
+def put_package(session: Session, device_id: str, package: Package) -> None:
+    """The device should run this package; its bytes are stored once for all devices."""
+    put_file(session, device_id, FIRMWARE, package.version, None)
+    row = session.get_one(DeviceFile, (device_id, FIRMWARE))
+    row.package_id, row.sha256 = package.id, package.sha256
 
 
 def wanted_files(
@@ -58,27 +66,30 @@ def wanted_files(
     device = session.scalar(select(Device).where(Device.id == device_id, Device.status == "active"))
     if device is None:
         return []
-    wanted = select(DeviceFile).where(DeviceFile.device_id == device_id, _BEHIND)
     files = []
-    for row in session.scalars(wanted.options(undefer(DeviceFile.data)).order_by(DeviceFile.kind)):
-        if row.data is None:
-            put_file(
-                session,
-                device_id,
-                row.kind,
-                row.version,
-                builders[row.kind](session, vault, device, row.version),
-            )
-        assert row.data is not None
-        files.append(File(row.kind, row.version, row.data))
+    wanted = select(DeviceFile).where(DeviceFile.device_id == device_id, _BEHIND).order_by(DeviceFile.kind)
+    for row in session.scalars(wanted):
+        data = _bytes(session, row)
+        if data is None:
+            data = builders[row.kind](session, vault, device, row.version)
+            put_file(session, device_id, row.kind, row.version, data)
+        files.append(File(row.kind, row.version, data))
     return files
 
 
 def find_file(session: Session, device_id: str, transfer_id: bytes) -> bytes | None:
     """The bytes of a file that this active device should have, by the beginning of its digest."""
     statement = select(DeviceFile).join(Device, Device.id == DeviceFile.device_id)
-    mine = session.scalars(statement.where(DeviceFile.device_id == device_id, Device.status == "active"))
-    return next((row.data for row in mine if row.sha256 and row.sha256[:ID_SIZE] == transfer_id), None)
+    for row in session.scalars(statement.where(DeviceFile.device_id == device_id, Device.status == "active")):
+        if row.sha256 and row.sha256[:ID_SIZE] == transfer_id:
+            return _bytes(session, row)
+    return None
+
+
+def _bytes(session: Session, row: DeviceFile) -> bytes | None:
+    if row.package_id is None:
+        return row.data
+    return session.scalar(select(Package.data).where(Package.id == row.package_id))
 
 
 def reported_files(session: Session, device_id: str, versions: Mapping[str, int]) -> bool:

@@ -18,8 +18,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from cloud_api.settings import MAX_BODY
-
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # a body of thousands of wrong fields gets a short answer
 
@@ -118,7 +116,7 @@ _HTTP_CODES = {
 
 def _from_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 413:
-        return body_too_large()
+        return body_too_large(error.detail)
     if error.status_code == 400:  # FastAPI's word for a body that is not even text
         place = Location(pointer="/body", detail="must be JSON in UTF-8")
         return Problem(422, "invalid_request", "The body could not be read.", errors=[place])
@@ -138,9 +136,9 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
-def body_too_large() -> Problem:
-    """413."""
-    return Problem(413, "body_too_large", f"A request body may have at most {MAX_BODY} bytes.")
+def body_too_large(limit: int | str) -> Problem:
+    """413; `limit` in bytes."""
+    return Problem(413, "body_too_large", f"The body of this request may have at most {limit} bytes.")
 
 
 def internal_error() -> Problem:

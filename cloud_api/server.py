@@ -32,6 +32,7 @@ from cloud_api.journals import Journals
 from cloud_api.listener import Https, bind
 from cloud_api.metrics import Metrics
 from cloud_api.mqtt import Link
+from cloud_api.renewal import renew_certificates
 from cloud_api.secrets import Vault, read_kek
 from cloud_api.services import Cloud
 from cloud_api.settings import Folder, Settings
@@ -222,6 +223,7 @@ async def _keep_broker(broker: NatsBroker) -> None:
 async def _housekeeping(cloud: Cloud) -> None:
     while True:
         await cloud.db.write(purge)
+        await renew_certificates(cloud)
         await asyncio.sleep(HOUSEKEEPING_S)
 
 

@@ -15,11 +15,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from protocol.transfer import MAX_SIZE
+
 DEFAULT_HTTP_PORT = 8443
 DEFAULT_MQTT_PORT = 8883
 
 # A request body larger than this is refused before it is parsed: no operation needs more.
 MAX_BODY = 64 * 1024
+# But for firmware packages, whose size is that of a board's flash.
+MAX_BODY_OF = {"/v1/packages": MAX_SIZE}
 # A result may travel this long after the command's end before the attempt is called expired.
 RESULT_GRACE_S = 1.0
 # A device that has said nothing for this long is taken as gone: it asks for the time every hour.

@@ -50,6 +50,11 @@ def open_manifest(modulus: "Buffer", head: bytes) -> Manifest:
         raise Malformed("manifest_size")
     signed = head[:MANIFEST_SIZE]
     verify(modulus, hashlib.sha256(signed).digest(), head[MANIFEST_SIZE:])
+    return read_manifest(signed)
+
+
+def read_manifest(signed: bytes) -> Manifest:
+    """The first 68 bytes, whoever signed them; raise Malformed."""
     magic, product, version, floor, trial_s, rest, size, sha256 = struct.unpack(_FORMAT, signed)
     name = product.rstrip(b"\0")
     if magic != _MAGIC or rest != b"\0\0" or not name or b"\0" in name or max(name) > 126:

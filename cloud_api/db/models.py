@@ -220,8 +220,23 @@ class CredentialDoor(Base):
     __table_args__ = (Index("uq_credential_doors_fingerprint", "door_id", "fingerprint", unique=True),)
 
 
+class Package(_Owned, Base):
+    """A signed firmware package. Whose signature it has only the boards can tell."""
+
+    __tablename__ = "packages"
+
+    product: Mapped[str] = mapped_column(String(16))
+    version: Mapped[int]
+    floor: Mapped[int]
+    sha256: Mapped[bytes] = mapped_column(LargeBinary(32))  # of the whole file
+    size: Mapped[int]
+    data: Mapped[bytes] = mapped_column(deferred=True)
+
+
 class DeviceFile(Base):
-    """A file that a device should have, one of each kind. A table is built when it is first offered."""
+    """A file that a device should have, one of each kind. A table is built when it is first offered; the bytes of
+    firmware are those of its package.
+    """
 
     __tablename__ = "device_files"
 
@@ -230,6 +245,7 @@ class DeviceFile(Base):
     version: Mapped[int]
     sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     data: Mapped[bytes | None] = mapped_column(deferred=True)
+    package_id: Mapped[str | None] = mapped_column(_ID)
     reported: Mapped[int | None]
 
 

@@ -9,7 +9,18 @@ from sqlalchemy.orm import Session
 
 from cloud_api.auth import Principal
 from cloud_api.clock import now_ms
-from cloud_api.db.models import ApiToken, Credential, Device, Door, Gateway, Key, Schedule, Site, User
+from cloud_api.db.models import (
+    ApiToken,
+    Credential,
+    Device,
+    Door,
+    Gateway,
+    Key,
+    Package,
+    Schedule,
+    Site,
+    User,
+)
 from cloud_api.idempotency import IdempotentRoute
 from cloud_api.problems import not_found
 from cloud_api.routes.schemas import PROBLEM
@@ -21,7 +32,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API token: `latchwork-clo
 
 _NAMES = {"ApiToken": "token"}
 
-Owned = TypeVar("Owned", ApiToken, Site, Door, Device, Gateway, User, Key, Credential, Schedule)
+Owned = TypeVar("Owned", ApiToken, Site, Door, Device, Gateway, User, Key, Credential, Package, Schedule)
 
 
 async def get_cloud(request: Request) -> Cloud:
