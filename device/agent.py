@@ -58,11 +58,26 @@ async def _serve_uplink(parts: Parts) -> None:
     await uplink.run()
 
 
+async def _serve_readers(parts: Parts) -> None:
+    """Loaded and built in its own task: a reader that is wired wrong takes nothing else with it."""
+    from device.reader_ports import ReaderPorts
+
+    await ReaderPorts(parts).run()
+
+
 async def _run() -> None:
     parts = Parts()
     counters = parts.counters
     ble = BleService(parts.identity, parts.authority, counters)
-    names = ("door", "ble", "journal", "uplink", "watchdog", "clock")  # a record tells the position
+    names = (
+        "door",
+        "ble",
+        "journal",
+        "uplink",
+        "watchdog",
+        "clock",
+        "readers",
+    )  # a record tells the position
 
     def ended(name: str) -> None:
         counters.up("crash_" + name)
@@ -83,6 +98,8 @@ async def _run() -> None:
         ("clock", lambda: parts.clock.run(lambda: counters.up("floor_write"))),
     ):
         asyncio.create_task(keep(name, work, ended))
+    if "wiegand_d0" in parts.pins or "osdp_tx" in parts.pins or "row0" in parts.pins:
+        asyncio.create_task(keep("readers", lambda: _serve_readers(parts), ended))
     await keep("watchdog", watchdog.run, ended)
 
 

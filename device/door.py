@@ -53,12 +53,12 @@ class Door:
     def __init__(
         self, pins: "Dict[str, PinRole]", report: "Callable[..., None]", asked: "Callable[[int], Any]"
     ) -> None:
-        self._relay = _output(pins["relay"])
+        self.relay = _output(pins["relay"])
         self._report = report
         self._asked = asked
         self.alarms = Alarms(_output(pins.get("led")), _output(pins.get("buzzer")), report)
         self._flag = asyncio.ThreadSafeFlag()
-        self._edges = self._time_over = self._ticked = self._ticking = self._pulse = False
+        self.edges = self._time_over = self._ticked = self._ticking = self._pulse = False
         self._held = self._fire = False
         self._wrong = 0  # ticks for which the bolt has not been where it should
         self._timer = Timer(_PULSE_TIMER)
@@ -125,7 +125,7 @@ class Door:
         """Follow the inputs for ever; calls `beat` before each wait."""
         try:
             # Edges between construction and now, or during a restart of this task.
-            self._edges = True
+            self.edges = True
             if self._held or self._fire:
                 self._enforce()
             while True:
@@ -134,15 +134,15 @@ class Door:
                 await self._flag.wait()
         finally:
             if not self._fire:
-                self._relay.off()
+                self.relay.off()
                 self._step(table.SECURE)
 
     async def _look(self) -> None:
         if self._time_over:
             self._time_over = False
             self._step(table.TIME)
-        if self._edges:
-            self._edges = False
+        if self.edges:
+            self.edges = False
             await asyncio.sleep_ms(STABLE_MS)
             storm = 0
             for name, contact in self._contacts.items():
@@ -224,7 +224,7 @@ class Door:
         self._timer.deinit()
         self._time_over = False
         self._pulse = bool(released and time)
-        self._relay.value(released and (ms or not time))
+        self.relay.value(released and (ms or not time))
         timed = False
         try:
             if ms:
@@ -232,13 +232,13 @@ class Door:
             timed = True
         finally:
             if not timed:
-                self._relay.off()
+                self.relay.off()
                 self.state = table.boot_state(self._active("dps"))
         return time > 0 and not ms
 
     def _time_up(self, _timer: "Any") -> None:
         if self._pulse:
-            self._relay.off()
+            self.relay.off()
         self._time_over = True
         self._flag.set()
 
@@ -247,5 +247,5 @@ class Door:
         self._flag.set()
 
     def _edge_seen(self) -> None:
-        self._edges = True
+        self.edges = True
         self._flag.set()

@@ -38,6 +38,7 @@ package(
         "pinmap.py",
         "policy.py",
         "provision.py",
+        "reader_ports.py",
         "readers.py",
         "recorder.py",
         "release_key.py",

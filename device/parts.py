@@ -33,7 +33,8 @@ class Parts:
         self.door_changed: "Callable[[], None]" = _nothing
         # What may be fetched: (version in force, what takes a file of another); see device.inbox.
         self.kinds: "Dict[str, Tuple[Callable[[], int], Callable[[str, int], Any]]]" = {}
-        self.door = Door(pinmap.load(), self._door_reported, self._asked)
+        self.pins = pinmap.load()
+        self.door = Door(self.pins, self._door_reported, self._asked)
         self.identity = Identity(base)
         floor = NumberFile(base + "/floor")
         set_rtc_to(floor.value)

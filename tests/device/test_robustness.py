@@ -38,8 +38,8 @@ async def broken(door):
 {body}
 
 async def maybe(door):
-    if pin.value() and door._edges:
-        door._edges = False
+    if pin.value() and door.edges:
+        door.edges = False
         await broken(door)
     await look(door)
 

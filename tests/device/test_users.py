@@ -435,7 +435,7 @@ COUNT = """
         module.hmac_sha256 = counted("hmac", module.hmac_sha256)
     config_store.SlotFile.save = counted("commit", config_store.SlotFile.save)
     journal_store.JournalStore.commit = counted("commit", journal_store.JournalStore.commit)
-    relay = parts.door._relay
+    relay = parts.door.relay
 
     class Watched:
         def off(self):
@@ -445,7 +445,7 @@ COUNT = """
                 seen.update(counts)
             return relay.value(*on)
 
-    parts.door._relay = Watched()
+    parts.door.relay = Watched()
     side = handshake.DoorSide(parts.identity.door_id, parts.identity.boot)
     challenge = side.challenge(bytes(16), 0, None, 0)
     phone = handshake.PhoneSide(TOKEN, CAVEATS, KEY)

@@ -28,18 +28,18 @@ class Power:
 
 class Flash:
     def __init__(self, path, power):
-        self._file = open(path, "r+b")
+        self.file = open(path, "r+b")
         self._wear = open(path + ".wear", "r+b")
         self._count = bytearray(4)
-        self._blocks = self._file.seek(0, 2) // BLOCK
+        self._blocks = self.file.seek(0, 2) // BLOCK
         self._power = power
 
     def readblocks(self, n, buf, off=0):
-        self._file.seek(n * BLOCK + off)
-        self._file.readinto(buf)
+        self.file.seek(n * BLOCK + off)
+        self.file.readinto(buf)
 
     def writeblocks(self, n, buf, off=0):
-        self._write(n, n * BLOCK + off, buf)
+        self.write(n, n * BLOCK + off, buf)
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -47,12 +47,12 @@ class Flash:
         if op == 5:
             return BLOCK
         if op == 6:
-            self._write(arg, arg * BLOCK, _ERASED, BLOCK // len(_ERASED))
+            self.write(arg, arg * BLOCK, _ERASED, BLOCK // len(_ERASED))
         return 0
 
-    def _write(self, block, at, data, times=1):
+    def write(self, block, at, data, times=1):
         self._worn(block * 8 + (4 if times > 1 else 0))
-        self._file.seek(at)
+        self.file.seek(at)
         power = self._power
         if power.left:
             power.left -= 1
@@ -68,7 +68,7 @@ class Flash:
 
     def _put(self, data, times):
         for _ in range(times):
-            self._file.write(data)
+            self.file.write(data)
 
     def _worn(self, at):
         self._wear.seek(at)

@@ -27,10 +27,10 @@ class PWM:
         if duty_u16 is not None:
             self._duty = min(max(duty_u16, 0), 65535)
         on = 65535 - self._duty if self._invert else self._duty
-        _board.post(_board.GPIO, _PWM, struct.pack("<BIH", self._pin._id, self._freq, on))
+        _board.post(_board.GPIO, _PWM, struct.pack("<BIH", self._pin.gpio, self._freq, on))
 
     def deinit(self):
-        _board.post(_board.GPIO, _PWM, struct.pack("<BIH", self._pin._id, 0, 0))
+        _board.post(_board.GPIO, _PWM, struct.pack("<BIH", self._pin.gpio, 0, 0))
 
     def freq(self, value=None):
         if value is None:

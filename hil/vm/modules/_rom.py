@@ -17,11 +17,11 @@ class Rom(Flash):
                 self.ioctl(6, n + block)
         at = n * BLOCK + (off or 0)
         data = bytearray(len(buf))
-        self._file.seek(at)
-        self._file.readinto(data)
+        self.file.seek(at)
+        self.file.readinto(data)
         for i in range(len(data)):
             data[i] &= buf[i]
-        self._write(n, at, data)
+        self.write(n, at, data)
 
 
 def _memory(name):

@@ -17,7 +17,7 @@ _uarts = {}
 
 
 def _number(pin):
-    return pin._id if hasattr(pin, "_id") else -1 if pin is None else pin
+    return pin.gpio if hasattr(pin, "gpio") else -1 if pin is None else pin
 
 
 class UART(IOBase):

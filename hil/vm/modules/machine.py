@@ -33,13 +33,13 @@ class Pin(umachine.PinBase):
 
     def __new__(cls, id, *args, **kwargs):
         if isinstance(id, Pin):
-            id = id._id
+            id = id.gpio
         if not (isinstance(id, int) and 0 <= id <= _MAX_PIN):
             raise ValueError("invalid pin")
         pin = _pins.get(id)
         if pin is None:
             pin = _pins[id] = super().__new__(cls)
-            pin._id = id
+            pin.gpio = id
             pin._mode = pin._pull = pin._level = pin._edges = 0
             pin._handler = None
         return pin
@@ -56,7 +56,7 @@ class Pin(umachine.PinBase):
         if value is not None:
             self._level = 1 if value else 0
         # The level goes with the mode: an output must not glitch through the other level.
-        answer = _board.call(_board.GPIO, _MODE, bytes((self._id, self._mode, self._pull, self._level)))
+        answer = _board.call(_board.GPIO, _MODE, bytes((self.gpio, self._mode, self._pull, self._level)))
         self._level = answer[0]
 
     def value(self, x=None):
@@ -65,7 +65,7 @@ class Pin(umachine.PinBase):
                 _board.pump()
             return self._level
         self._level = 1 if x else 0
-        _board.post(_board.GPIO, _OUT, bytes((self._id, self._level)))
+        _board.post(_board.GPIO, _OUT, bytes((self.gpio, self._level)))
 
     __call__ = value
 
@@ -94,7 +94,7 @@ class Pin(umachine.PinBase):
         self.init(pull=pull)
 
     def __repr__(self):
-        return "Pin(%d)" % self._id
+        return "Pin(%d)" % self.gpio
 
 
 def _level(op, payload):

@@ -30,4 +30,4 @@ class NeoPixel:
             self[i] = v
 
     def write(self):
-        _board.post(_board.GPIO, _PIXELS, bytes((self.pin._id,)) + self.buf)
+        _board.post(_board.GPIO, _PIXELS, bytes((self.pin.gpio,)) + self.buf)
