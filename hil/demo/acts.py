@@ -164,6 +164,33 @@ async def remote(stage: Stage, step: Step) -> None:
     )
 
 
+async def hours(stage: Stage, step: Step) -> None:
+    """Two keys that differ in their hours; the door itself refuses one."""
+    api, door = stage.site.api, stage.door("lab")
+    user = await api.post("/v1/users", {"name": "Ben"})
+    weekday = time.gmtime().tm_wday
+    days = {"In three days": [(weekday + 3) % 7 + 1], "Every day": list(range(1, 8))}
+    answers: dict[str, Any] = {}
+    before = stage.pulses("lab")
+    for name, which in days.items():
+        window = {"days": which, "start_minute": 0, "end_minute": 1440}
+        schedule = await api.post("/v1/schedules", {"name": name, "windows": [window]})
+        await stage.site.connected(door)  # it has the windows
+        body = {"user_id": user["id"], "door_ids": [door.door_id], "schedule_id": schedule["id"]}
+        key = await api.post("/v1/keys", {**body, "name": name})
+        (entry,) = (await api.post(f"/v1/keys/{key['id']}/mobile"))["doors"]
+        answers[name] = (await stage.unlock(stage.ben, entry, "lab")).result.status
+    expect(list(answers.values()) == ["outside_schedule", "granted"], f"the door answered {answers}")
+    expect(stage.pulses("lab") == before + 1, "the relay moved for both keys, or for none")
+    await stage.locked("lab")
+    denied = await stage.event("access_denied", lambda e: e["status"] == "outside_schedule")
+    step.evidence = {
+        "hours of the key, and the door's answer": answers,
+        "audit": f"record {denied['seq']}: {denied['type']}, {denied['status']}",
+    }
+    step.summary = "refused outside its hours, and opened by the same person inside them"
+
+
 async def revoke(stage: Stage, step: Step) -> None:
     before = stage.pulses("front")
     began = time.monotonic()
@@ -278,6 +305,7 @@ ACTS: dict[str, tuple[str, Act]] = {
     "offline_unlock": ("Unlock over Bluetooth, gateway and cloud cut off", offline),
     "reconnect": ("Reconnect, and deliver the journal", reconnect),
     "cloud_unlock": ("Unlock from the cloud", remote),
+    "hours": ("Refuse a key outside its hours", hours),
     "revoked": ("Refuse a revoked key", revoke),
     "forced": ("Raise the alarm for a forced door", forced),
     "wrong_pin": ("Refuse a board with the right CA and the wrong key", wrong_pin),
