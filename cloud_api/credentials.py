@@ -62,7 +62,7 @@ def door_has_credentials(session: Session, door_id: str) -> bool:
     return session.scalar(_at(door_id).limit(1)) is not None
 
 
-def build_table(session: Session, vault: Vault, device: Device, version: int) -> bytes:
+def build_users(session: Session, vault: Vault, device: Device, version: int) -> bytes:
     """The table of users of a device: the same for the same credentials and version."""
     numbers = {s.id: s.number for s in session.scalars(select(Schedule).where(_of(device)))}
     pins, cards = {}, {}

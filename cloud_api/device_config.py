@@ -12,14 +12,14 @@ from datetime import date
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from cloud_api.clock import now_s
-from cloud_api.db.models import Device, Door, Gateway, Key, KeyDoor, Schedule, Site, User
+from cloud_api.db.models import Device, Door, Gateway, Schedule, Site
 from cloud_api.files import lagging_files
 from cloud_api.fleet import NEVER_PUSHED
 from cloud_api.mqtt import Unreachable
+from cloud_api.revocations import revocation_lists
 from cloud_api.services import Cloud
 from cloud_api.transfers import push_offer
 from protocol.envelope import LABEL_CONFIG, seal
@@ -33,8 +33,6 @@ log = structlog.get_logger(__name__)
 MAX_SCHEDULES = 16
 MAX_WINDOWS = 64  # of all schedules together
 MAX_HOLIDAYS = 32
-MAX_REVOKED = 64
-MAX_GENERATIONS = 64
 # Devices that a request itself serves; the rest is left to `converge`.
 PUSH_AT_ONCE = 8
 PUSH_AGAIN_S = 10.0
@@ -59,67 +57,6 @@ def configuration_changed(
     )
 
 
-def key_revoked(session: Session, key: Key, door_ids: Sequence[str]) -> list[str]:
-    """Raise the revocation sequence at the doors of a key; returns the devices that must hear of it."""
-    _collapse(session, key, door_ids)
-    statement = update(Device).where(Device.status == "active", Device.door_id.in_(door_ids))
-    statement = statement.values(
-        config_version=Device.config_version + 1, revocation_seq=Device.revocation_seq + 1
-    )
-    return list(session.scalars(statement.returning(Device.id)))
-
-
-def _revoked_at(door_id: str) -> ColumnElement[bool]:
-    return (KeyDoor.door_id == door_id) & Key.revoked_at.is_not(None) & (Key.not_after > now_s())
-
-
-def _collapse(session: Session, key: Key, door_ids: Sequence[str]) -> None:
-    """When a door's list is full, the user's whole generation is revoked: too much, never too little."""
-    for door_id in door_ids:
-        if len(_credentials(session, door_id)) > MAX_REVOKED:
-            user = session.execute(select(User).where(User.id == key.user_id)).scalar_one()
-            user.generation = max(user.generation, key.generation + 1)
-            session.flush()
-            log.warning("revocation_list_full", door_id=door_id, user_id=user.id, generation=user.generation)
-
-
-def overfull_doors(session: Session, door_ids: Sequence[str]) -> list[str]:
-    """Doors that must refuse more than fits their list: the oldest revocations are not on it."""
-    return [
-        door_id
-        for door_id in door_ids
-        if len(_credentials(session, door_id)) > MAX_REVOKED
-        or len(_generations(session, door_id)) > MAX_GENERATIONS
-    ]
-
-
-def _credentials(session: Session, door_id: str) -> list[bytes]:
-    """Revoked credentials of a door that their user's generation does not cover, newest first."""
-    statement = (
-        select(Key.credential_id)
-        .join(KeyDoor, KeyDoor.key_ord == Key.ord)
-        .join(User, User.id == Key.user_id)
-        .where(_revoked_at(door_id), User.generation <= Key.generation)
-        .order_by(Key.revoked_at.desc(), Key.ord.desc())
-        .limit(MAX_REVOKED + 1)
-    )
-    return list(session.scalars(statement))
-
-
-def _generations(session: Session, door_id: str) -> list[tuple[bytes, int]]:
-    """Users of a door with keys of an older generation than theirs, newest key first."""
-    statement = (
-        select(User.subject, User.generation)
-        .join(Key, Key.user_id == User.id)
-        .join(KeyDoor, KeyDoor.key_ord == Key.ord)
-        .where(KeyDoor.door_id == door_id, User.generation > Key.generation, Key.not_after > now_s())
-        .group_by(User.ord)
-        .order_by(func.max(Key.ord).desc())
-        .limit(MAX_GENERATIONS + 1)
-    )
-    return [(row.subject, row.generation) for row in session.execute(statement)]
-
-
 def build_configuration(session: Session, device: Device) -> dict[str, Any]:
     """The payload of a device's configuration, from what the store holds now."""
     door = session.execute(select(Door).where(Door.id == device.door_id)).scalar_one()
@@ -130,7 +67,7 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
     return {
         "dev": device.id,
         "ver": device.config_version,
-        "rev": {"seq": device.revocation_seq, **_revocations(session, device.door_id)},
+        "rev": {"seq": device.revocation_seq, **revocation_lists(session, device.door_id)},
         "schedules": "".join(window_row(s.number, *window) for s in schedules for window in s.windows),
         "holidays": "".join(_holiday_row(holiday) for holiday in site.holidays),
         "tz": site.tz,
@@ -142,13 +79,6 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
 def _holiday_row(holiday: dict[str, Any]) -> str:
     first, last = date.fromisoformat(holiday["first"]), date.fromisoformat(holiday["last"])
     return holiday_row(first, last, bits(holiday["kinds"]), every_year=holiday["every_year"])
-
-
-def _revocations(session: Session, door_id: str) -> dict[str, Any]:
-    return {
-        "creds": [credential.hex() for credential in _credentials(session, door_id)[:MAX_REVOKED]],
-        "gens": {subject.hex(): n for subject, n in _generations(session, door_id)[:MAX_GENERATIONS]},
-    }
 
 
 async def push_configurations(cloud: Cloud, device_ids: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from cloud_api.secrets import Vault
 from protocol.transfer import ID_SIZE
 
 USERS = "users"
+REVOCATIONS = "revocations"
 CERTIFICATE = "certificate"
 FIRMWARE = "firmware"
 

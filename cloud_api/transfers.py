@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from cloud_api import credentials
 from cloud_api.clock import now_ms
-from cloud_api.files import USERS, Builder, find_file, wanted_files
+from cloud_api.credentials import build_users
+from cloud_api.files import REVOCATIONS, USERS, Builder, find_file, wanted_files
 from cloud_api.fleet import Line
 from cloud_api.mqtt import Unreachable
+from cloud_api.revocations import build_revocations
 from cloud_api.secrets import SecretError
 from cloud_api.services import Cloud
 from cloud_api.settings import FETCH_QUEUE
@@ -33,7 +34,7 @@ OFFER_AGAIN_S = 30.0
 FETCH_PER_S = 50.0
 FETCH_BURST = 100.0
 
-BUILDERS: dict[str, Builder] = {USERS: credentials.build_table}
+BUILDERS: dict[str, Builder] = {USERS: build_users, REVOCATIONS: build_revocations}
 
 
 class Refused(Exception):

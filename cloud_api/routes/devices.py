@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cloud_api.clock import from_ms
 from cloud_api.db.models import Device, DeviceFile, Door, Event
 from cloud_api.events import add_cloud_event
+from cloud_api.files import FIRMWARE
 from cloud_api.idempotency import answers_secret
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.provisioning import Wifi, provision
@@ -89,7 +90,7 @@ class DeviceOut(BaseModel):
     reported_config_version: int | None
     revocation_seq: int
     reported_revocation_seq: int | None
-    in_sync: bool = Field(description="It has the newest configuration and revocations.")
+    in_sync: bool = Field(description="It has the newest configuration, tables and certificate.")
     config_refused: str | None = Field(
         description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not."
     )
@@ -103,6 +104,7 @@ def _files(session: Session, row: Device) -> list[FileOut]:
 
 
 def _show(session: Session, row: Device) -> DeviceOut:
+    files = _files(session, row)
     return DeviceOut(
         id=row.id,
         door_id=row.door_id,
@@ -121,8 +123,10 @@ def _show(session: Session, row: Device) -> DeviceOut:
         revocation_seq=row.revocation_seq,
         reported_revocation_seq=row.reported_revocation,
         config_refused=row.config_refused,
-        in_sync=row.reported_config == row.config_version and row.reported_revocation == row.revocation_seq,
-        files=_files(session, row),
+        in_sync=row.reported_config == row.config_version
+        and row.reported_revocation == row.revocation_seq
+        and all(f.reported_version == f.version for f in files if f.kind != FIRMWARE),
+        files=files,
         created_at=from_ms(row.created_at),
     )
 

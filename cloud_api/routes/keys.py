@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 from cloud_api.auth import Principal
 from cloud_api.clock import from_ms, from_s, now_ms, now_s
 from cloud_api.db.models import Door, Event, Key, KeyDoor, Schedule, User
-from cloud_api.device_config import key_revoked, overfull_doors, push_configurations
+from cloud_api.device_config import push_configurations
 from cloud_api.events import add_cloud_event
 from cloud_api.idempotency import answers_secret
 from cloud_api.keys import mint_bundle, new_credential_id
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.problems import Location, Problem
+from cloud_api.revocations import key_revoked, overfull_doors
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
 from cloud_api.routes.schemas import Body, DoorId, Instant, KeyPath, Name, ScheduleId, UserId, id_pattern
+from cloud_api.transfers import push_offers
 from protocol.credential import NEVER
 
 router = resource_router("keys")
@@ -225,4 +227,5 @@ async def revoke_key(key_id: KeyPath, cloud: CloudDep, caller: Caller) -> KeyOut
     key, devices, events = await cloud.db.write(work, durable=True)
     cloud.hub.publish(events)
     await push_configurations(cloud, devices)
+    await push_offers(cloud, devices)
     return key

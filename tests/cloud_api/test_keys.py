@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,21 @@ from sqlalchemy.orm import Session
 from cloud_api.db.migrate import engine_for, migrate
 from cloud_api.db.models import Door, Key, KeyDoor, Organisation, User
 from cloud_api.db.models import Site as SiteRow
-from cloud_api.device_config import (
-    MAX_GENERATIONS,
-    MAX_HOLIDAYS,
-    MAX_REVOKED,
-    MAX_WINDOWS,
-    overfull_doors,
-)
+from cloud_api.device_config import MAX_HOLIDAYS, MAX_WINDOWS
+from cloud_api.revocations import MAX_GENERATIONS, MAX_REVOKED, MAX_TABLE_GENERATIONS, overfull_doors
 from cloud_api.routes.doors import DoorIn
 from device.policy import parse_config
 from protocol.credential import NEVER, decode_token, mint
 from protocol.envelope import LABEL_CONFIG, MAX_ENVELOPE, open_text, seal
 from protocol.host.calendar_rows import holiday_row, window_row
-from protocol.keys import credential_root, epoch_key
-from tests.cloud_api.conftest import Site, open_device
+from protocol.host.tables import MAX_CREDENTIALS
+from protocol.ids import id_bytes
+from protocol.keys import credential_root, epoch_key, table_key
+from protocol.table import ALL_KEYS, HEADER_SIZE, Table
+from tests.cloud_api.conftest import Site, open_device, open_site
+from tests.cloud_api.test_credentials import fetch, next_offer
 from tests.cloud_api.test_problems import problem
-from tests.cloud_api.world import Device, Gateway, made, new_door, new_key, until
+from tests.cloud_api.world import CloudProcess, Device, Gateway, made, new_door, new_key, until
 
 
 async def mobile(api: httpx.AsyncClient, key: dict[str, Any]) -> dict[str, Any]:
@@ -140,20 +140,72 @@ async def test_a_device_that_missed_the_push_gets_it_when_it_reports(site: Site)
     assert synced["reported_revocation_seq"] == 1
 
 
-async def test_a_full_revocation_list_falls_back_to_the_users_generation(site: Site) -> None:
+async def test_more_revocations_than_the_configuration_holds_come_as_a_table(site: Site) -> None:
+    """And those that the configuration had stay in it: a table that is held up gives no revoked key back."""
     user = await made(await site.api.post("/v1/users", json={"name": "loses many"}))
     body = {"user_id": user["id"], "door_ids": [site.door_id]}
-    keys = [await made(await site.api.post("/v1/keys", json=body)) for _ in range(MAX_REVOKED + 1)]
+    keys = [await made(await site.api.post("/v1/keys", json=body)) for _ in range(MAX_REVOKED + 2)]
     for key in keys:
         await made(await site.api.post(f"/v1/keys/{key['id']}/revoke"), 200)
-    while (config := await site.device.next_config())["rev"]["seq"] < MAX_REVOKED + 1:
+    while (config := await site.device.next_config())["rev"]["seq"] < len(keys):
         assert len(str(config)) < MAX_ENVELOPE
-    subject = keys[0]["credential_id"][:8]
-    assert config["rev"]["gens"] == {subject: 1}
-    assert config["rev"]["creds"] == []
-    fresh = await made(await site.api.post("/v1/keys", json=body))
-    token = decode_token(bytes.fromhex((await mobile(site.api, fresh))["doors"][0]["token"]))
-    assert token.generation == 1, "a new key of the user must not be caught by it"
+    revoked = [key["credential_id"] for key in keys]
+    assert (config["rev"]["creds"], config["rev"]["gens"]) == (revoked[:MAX_REVOKED], {})
+    versions = [(offer := await next_offer(site.device))["ver"] for _ in range(2)]
+    assert (versions, offer["kind"]) == ([MAX_REVOKED + 1, MAX_REVOKED + 2], "revocations")
+    data = await fetch(site.device, offer)
+    table = Table(data[:HEADER_SIZE], id_bytes(site.device.id))
+    rows = [data[at : at + 12] for at in range(HEADER_SIZE, len(data) - 16, 12)]
+    for row in rows:
+        table.take(row)
+    table.finish(table_key(base64.b64decode(site.device.bundle["k_dev"])), data[-16:])
+    assert sorted(rows) == rows == sorted(bytes.fromhex(c) + ALL_KEYS for c in revoked)
+    path = f"/v1/devices/{site.device.id}"
+    await site.device.send_state(files={"revocations": MAX_REVOKED + 1})
+    await until(
+        site.api, path, lambda body: body["reported_revocation_seq"] == len(keys) and not body["in_sync"]
+    )
+    await site.device.send_state(files={"revocations": MAX_REVOKED + 2})
+    await until(site.api, path, lambda body: bool(body["in_sync"]))
+
+
+async def test_a_full_table_of_revocations_falls_back_to_the_users_generation(
+    own_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    async with own_cloud.api(own_cloud.new_organisation()) as api:
+        gateway = await open_site(own_cloud, api, tmp_path / "gateway")
+        device = await open_device(api, gateway)
+        first = await new_key(api, [device.door_id])
+        body = {"user_id": first["user_id"], "door_ids": [device.door_id]}
+        last = await made(await api.post("/v1/keys", json=body))
+        await made(await api.post(f"/v1/keys/{first['id']}/revoke"), 200)
+        revoke_more(own_cloud, first["id"], MAX_CREDENTIALS - 1)
+        async with gateway.connected():
+            await made(await api.post(f"/v1/keys/{last['id']}/revoke"), 200)
+            config = await device.next_config()
+        assert config["rev"]["gens"] == {first["credential_id"][:8]: 1}
+        assert config["rev"]["creds"] == []
+        fresh = await made(await api.post("/v1/keys", json=body))
+        token = decode_token(bytes.fromhex((await mobile(api, fresh))["doors"][0]["token"]))
+        assert token.generation == 1, "a new key of the user must not be caught by it"
+
+
+def revoke_more(cloud: CloudProcess, key_id: str, count: int) -> None:
+    """As many more revoked keys like this one, past the API."""
+    columns = (
+        "organisation_id, created_at, user_id, name, generation, not_before, not_after, flags, revoked_at"
+    )
+    with sqlite3.connect(cloud.database) as db:
+        door = "SELECT door_id FROM key_doors JOIN keys ON ord=key_ord WHERE id=?"
+        (door_id,) = db.execute(door, (key_id,)).fetchone()
+        for number in range(count):
+            credential_id = number.to_bytes(8, "big")
+            copy = (
+                f"INSERT INTO keys (id, credential_id, {columns}) SELECT ?, ?, {columns} FROM keys WHERE id=?"
+            )
+            row = db.execute(copy, (f"key_{number:016x}", credential_id, key_id)).lastrowid
+            db.execute("INSERT INTO key_doors (key_ord, door_id) VALUES (?, ?)", (row, door_id))
+    db.close()
 
 
 async def test_a_schedule_reaches_the_devices_and_the_token(site: Site) -> None:
@@ -295,7 +347,9 @@ def fill(session: Session, users: int) -> None:
     session.flush()
 
 
-@pytest.mark.parametrize(("users", "overfull"), [(MAX_GENERATIONS, []), (MAX_GENERATIONS + 1, ["door_1"])])
+@pytest.mark.parametrize(
+    ("users", "overfull"), [(MAX_TABLE_GENERATIONS, []), (MAX_TABLE_GENERATIONS + 1, ["door_1"])]
+)
 def test_more_revocations_than_a_door_can_hold_are_noticed(
     tmp_path: Path, users: int, overfull: list[str]
 ) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cloud_api.device_config import MAX_GENERATIONS, MAX_HOLIDAYS, MAX_REVOKED, MAX_WINDOWS
+from cloud_api.device_config import MAX_HOLIDAYS, MAX_WINDOWS
+from cloud_api.revocations import MAX_GENERATIONS, MAX_REVOKED
 from device.json_members import members, value
 from device.policy import Rows, parse_config
 from hil.board.flash import Cut, Where
