@@ -1,5 +1,7 @@
 """PINs and cards made by the API become a table on the flash of a real board, over both brokers."""
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,21 @@ async def test_pins_reach_the_board_and_what_is_revoked_leaves_it(tmp_path: Path
         await one.device(one.door, lambda device: bool(device["boot"] > boot))
         await has_table(one, 62)
         assert not [e for e in await one.site.api.events() if e["type"] == "transfer_refused"]
+
+
+async def test_a_certificate_that_ends_soon_is_renewed_on_the_board(tmp_path: Path) -> None:
+    async with whole(tmp_path) as one:
+        await one.site.cloud.stop()
+        with sqlite3.connect(one.site.folder / "cloud" / "cloud.db") as db:
+            db.execute("UPDATE devices SET certificate_ends=?", (int(time.time()) + 60,))
+        db.close()
+        await one.site.cloud.start()
+        await one.event("transfer_taken")
+        # It has shown the new one to the gateway's broker by the time that it tells of it.
+        device = await one.device(
+            one.door, lambda device: bool(device["in_sync"] and device["files"] and device["connected"])
+        )
+        assert [f["kind"] for f in device["files"]] == ["certificate"]
+        assert device["files"][0]["version"] > time.time() + 30 * 86_400
+        attempt = await one.unlock_by_api(one.door)
+        assert attempt["status"] == "succeeded"
