@@ -28,7 +28,7 @@ from cloud_api.routes import (
 from cloud_api.services import Cloud
 
 DESCRIPTION = """
-Door access: sites, doors, devices, users, keys, remote unlock and the audit log.
+Door access: sites, doors, devices, users, keys, PINs and cards, remote unlock, firmware and the audit log.
 
 * **Authentication**: `Authorization: Bearer lw_…`. A token belongs to one organisation; what belongs to
 another one is `404`.

@@ -157,7 +157,9 @@ class Installation:
             raise ServiceError(f"{name} {arguments[0]} failed:\n{err.decode(errors='replace')[-2000:]}")
         return out.decode()
 
-    async def add_board(self, name: str, description: Description | None = None) -> DoorSite:
+    async def add_board(
+        self, name: str, description: Description | None = None, *, firmware: Path | None = None
+    ) -> DoorSite:
         """Power a board. A new one has an empty flash, and waits on its console to be provisioned."""
         assert self._zygote is not None
         board = Board(
@@ -165,6 +167,7 @@ class Installation:
             name,
             self.folder / name,
             vm=self._zygote,
+            firmware=firmware,
             medium=self.medium,
             trace=self._trace,
         )
