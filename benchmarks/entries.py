@@ -6,10 +6,14 @@ from benchmarks import (
     bytecode_size,
     cold_start,
     fleet,
+    heap_growth,
     journal,
+    pin_decision,
     unlock_attempt,
     unlock_bluetooth,
+    unlock_cost,
     unlock_relay,
+    update_verify,
 )
 
 ENTRIES = {
@@ -19,9 +23,13 @@ ENTRIES = {
         unlock_relay.ENTRY,
         unlock_attempt.ENTRY,
         unlock_bluetooth.ENTRY,
+        unlock_cost.ENTRY,
+        pin_decision.ENTRY,
         agent_heap.ENTRY,
+        heap_growth.ENTRY,
         bytecode_size.ENTRY,
         journal.ENTRY,
+        update_verify.ENTRY,
         fleet.ENTRY,
         cold_start.ENTRY,
     )

@@ -25,9 +25,9 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        if self.ratio is None or self.at_most is None:
+        if self.against is None or self.at_most is None:
             return NO_TARGET
-        return MET if self.ratio <= self.at_most else MISSED
+        return MET if self.value <= self.at_most * self.against else MISSED
 
     def report(self) -> dict[str, Any]:
         """For the JSON file."""

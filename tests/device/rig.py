@@ -16,10 +16,11 @@ from hil.stack import station
 from hil.vm import image
 from hil.vm.spawner import Zygote
 from protocol import journal
-from tests.device.on_vm import ROOT
+from tests.device.on_vm import ROOT, SCRIPTS
 from tests.device.site import Site
 
 DEADLINE = 20.0
+_PIECE = 4096  # of a file, in one line of the console
 
 
 @contextlib.asynccontextmanager
@@ -54,6 +55,20 @@ class Rig:
         """What code prints on the console of a board that is not running its agent."""
         code = textwrap.dedent(code)
         return await asyncio.to_thread(station.execute, self.board.console.path, code)
+
+    async def call(self, script: str, *calls: str) -> Any:
+        """What the last of these calls gives, as JSON, of that script of ``tests/device/vm``; as ``execute``."""
+        *first, last = calls
+        lines = [(SCRIPTS / script).read_text(), *first, "import json", f"print(json.dumps({last}))"]
+        return json.loads((await self.execute("\n".join(lines))).splitlines()[-1])
+
+    async def put(self, path: str, data: bytes) -> None:
+        """A file on the flash of a board that is not running its agent."""
+        mode = "wb"
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            await self.execute(f"with open({path!r}, {mode!r}) as f:\n    f.write({piece!r})")
+            mode = "ab"
 
     async def provision(self, main: str = "", **changes: Any) -> None:
         """``main`` is put on the flash as /main.py, to run instead of the firmware's."""
@@ -103,6 +118,15 @@ class Rig:
     async def aclose(self) -> None:
         for phone in self._phones:
             await phone.aclose()
+
+
+def phone_side(key: dict[str, Any]) -> tuple[bytes, list[bytes], bytes]:
+    """Token, caveats and key of an entry of a phone's bundle, for a script that plays the phone."""
+    return (
+        bytes.fromhex(key["token"]),
+        [bytes.fromhex(item) for item in key["caveats"]],
+        bytes.fromhex(key["key"]),
+    )
 
 
 @contextlib.asynccontextmanager

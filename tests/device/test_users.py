@@ -24,7 +24,7 @@ from protocol.credential import (
 from protocol.host.calendar_rows import window_row
 from protocol.host.tables import User, revocations_table, users_table
 from protocol.ids import id_bytes
-from tests.device.rig import DEADLINE, Rig
+from tests.device.rig import DEADLINE, Rig, phone_side
 from tests.device.site import DEVICE
 
 HOUR = 3600
@@ -419,45 +419,6 @@ async def test_a_one_time_key_opens_once_also_over_a_reset_and_a_replay(lonely: 
     assert (await phone.unlock(lonely.site.key_for_phone())).granted
 
 
-COUNT = """
-    from protocol import credential, handshake, journal, keys
-    from device import config_store, journal_store
-    counts = {"hmac": 0, "commit": 0}
-    seen = {}
-
-    def counted(what, function):
-        def wrapper(*args):
-            counts[what] += 1
-            return function(*args)
-        return wrapper
-
-    for module in (keys, credential, handshake, journal):
-        module.hmac_sha256 = counted("hmac", module.hmac_sha256)
-    config_store.SlotFile.save = counted("commit", config_store.SlotFile.save)
-    journal_store.JournalStore.commit = counted("commit", journal_store.JournalStore.commit)
-    relay = parts.door.relay
-
-    class Watched:
-        def off(self):
-            relay.off()
-        def value(self, *on):
-            if on and on[0] and not seen:
-                seen.update(counts)
-            return relay.value(*on)
-
-    parts.door.relay = Watched()
-    side = handshake.DoorSide(parts.identity.door_id, parts.identity.boot)
-    challenge = side.challenge(bytes(16), 0, None, 0)
-    phone = handshake.PhoneSide(TOKEN, CAVEATS, KEY)
-    message = phone.authenticate(challenge, 1, bytes(16))
-    counts["hmac"] = 0
-    auth = side.receive_auth(message, 0, parts.identity.credential_root)
-    status, sequence = parts.authority.bluetooth(auth)
-    side.result(auth, status, sequence, 0, 0)
-    print(status, seen["hmac"], seen["commit"], counts["commit"])
-"""
-
-
 @pytest.mark.parametrize(("flags", "commits"), [(0, 0), (ONE_TIME, 1)])
 async def test_an_unlock_costs_at_most_ten_hmacs_and_one_commit_before_the_relay(
     bench: Bench, flags: int, commits: int
@@ -465,10 +426,7 @@ async def test_an_unlock_costs_at_most_ten_hmacs_and_one_commit_before_the_relay
     """With as many caveats as there may be."""
     await bench.provision()
     key = share(bench.rig.site.key_for_phone(flags=flags), *[caveat(CAVEAT_ACTIONS, b"\xff")] * 4)
-    code = COUNT.replace("TOKEN", repr(bytes.fromhex(key["token"])))
-    code = code.replace("CAVEATS", repr([bytes.fromhex(item) for item in key["caveats"]]))
-    code = code.replace("KEY", repr(bytes.fromhex(key["key"])))
-    status, hmacs, before, after = map(int, (await bench.execute(code)).split())
+    status, hmacs, before, after = await bench.rig.call("unlock_cost.py", f"unlock{phone_side(key)}")
     assert status == a.STATUS_GRANTED
     assert 7 <= hmacs <= 10
     assert before == commits
