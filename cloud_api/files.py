@@ -1,14 +1,14 @@
 """Files that devices should have: tables, certificates, packages. One of each kind; its version only rises.
 
-A change makes the next version and no bytes. They are made when it is first offered, in one transaction with what
-they are made of, and stay as they are for that version.
+A change makes the next version and no bytes. They are made when it is first offered, from one snapshot of the store
+with the version and what it is made of, and stay as they are for that version.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cloud_api.db.models import Device, DeviceFile, Package
@@ -30,6 +30,7 @@ class File:
     kind: str
     version: int
     data: bytes
+    fresh: bool = False  # built just now
 
 
 def file_changed(session: Session, kind: str, door_ids: Sequence[str]) -> list[str]:
@@ -63,7 +64,7 @@ def put_package(session: Session, device_id: str, package: Package) -> None:
 def wanted_files(
     session: Session, vault: Vault, device_id: str, builders: Mapping[str, Builder]
 ) -> list[File]:
-    """What the device should have and does not report, whole."""
+    """What the device should have and does not report, whole. Only reads: `keep_built` stores what is `fresh`."""
     device = session.scalar(select(Device).where(Device.id == device_id, Device.status == "active"))
     if device is None:
         return []
@@ -71,11 +72,24 @@ def wanted_files(
     wanted = select(DeviceFile).where(DeviceFile.device_id == device_id, _BEHIND).order_by(DeviceFile.kind)
     for row in session.scalars(wanted):
         data = _bytes(session, row)
+        fresh = data is None
         if data is None:
             data = builders[row.kind](session, vault, device, row.version)
-            put_file(session, device_id, row.kind, row.version, data)
-        files.append(File(row.kind, row.version, data))
+        files.append(File(row.kind, row.version, data, fresh))
     return files
+
+
+def keep_built(session: Session, device_id: str, files: Sequence[File]) -> list[File]:
+    """Store what was built; returns what is still wanted: the first that was built for a version is that version."""
+    kept = []
+    for file in files:
+        row = session.get_one(DeviceFile, (device_id, file.kind))
+        if row.version != file.version:
+            continue
+        if row.data is None and row.package_id is None:
+            put_file(session, device_id, file.kind, file.version, file.data)
+        kept.append(File(file.kind, file.version, _bytes(session, row) or file.data))
+    return kept
 
 
 def find_file(session: Session, device_id: str, transfer_id: bytes) -> bytes | None:
@@ -113,10 +127,12 @@ def file_taken(session: Session, device_id: str, transfer_id: bytes, version: in
 
 
 def lagging_files(session: Session, limit: int) -> list[str]:
-    """Devices that do not report what they should have, the ones last heard first."""
-    statement = select(Device.id).join(DeviceFile, DeviceFile.device_id == Device.id)
-    statement = statement.where(Device.status == "active", _BEHIND).group_by(Device.id, Device.last_seen_at)
-    return list(session.scalars(statement.order_by(Device.last_seen_at.desc()).limit(limit)))
+    """Some of the connected devices that do not report what they should have, in no order: one that takes nothing
+    must not be in the way of the others for ever.
+    """
+    behind = Device.id.in_(select(DeviceFile.device_id).where(_BEHIND))
+    statement = select(Device.id).where(Device.status == "active", Device.connected, behind)
+    return list(session.scalars(statement.order_by(func.random()).limit(limit)))
 
 
 _BEHIND = or_(DeviceFile.reported.is_(None), DeviceFile.reported != DeviceFile.version)

@@ -12,7 +12,7 @@ import structlog
 
 from cloud_api.clock import now_ms
 from cloud_api.credentials import build_users
-from cloud_api.files import REVOCATIONS, USERS, Builder, find_file, wanted_files
+from cloud_api.files import REVOCATIONS, USERS, Builder, find_file, keep_built, wanted_files
 from cloud_api.fleet import Line
 from cloud_api.mqtt import Unreachable
 from cloud_api.revocations import build_revocations
@@ -55,10 +55,13 @@ async def push_offer(cloud: Cloud, device_id: str) -> None:
     if line is None or not line.active:
         return
     try:
-        wanted = await cloud.db.write(lambda session: wanted_files(session, cloud.vault, device_id, BUILDERS))
+        # A table of thousands takes a while, in which nobody else must wait for the store's one writer.
+        wanted = await cloud.db.read(lambda session: wanted_files(session, cloud.vault, device_id, BUILDERS))
     except (SecretError, LocalError) as error:  # what one device is to get must not keep the others waiting
         log.error("file_not_built", device_id=device_id, error=str(error))
         return
+    if any(file.fresh for file in wanted):
+        wanted = await cloud.db.write(lambda session: keep_built(session, device_id, wanted))
     for file in wanted:
         version, offered_at = line.offered.get(file.kind, (0, 0.0))
         now = time.monotonic()

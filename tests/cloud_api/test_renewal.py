@@ -43,7 +43,8 @@ async def test_a_certificate_that_ends_soon_is_renewed_for_the_same_key(
     store(own_cloud, "UPDATE devices SET spki=NULL WHERE id=?", unknown.id)
     own_cloud.start()
     async with own_cloud.api(token) as api, gateway.connected():
-        await gateway.send("hello", {"g": gateway.id, "registry": 1})
+        for device in (due, later, unknown):
+            await device.send_state()
         offer = await next_offer(due)
         assert offer["kind"] == "certificate"
         renewed = await fetch(due, offer)
