@@ -10,6 +10,7 @@ nothing until the digest of the whole fits. A file that was refused is not fetch
 
 import asyncio
 import hashlib
+import sys
 
 from micropython import const
 
@@ -187,7 +188,8 @@ class Inbox:
             self._parts.door_changed()  # the state tells the version
         except ProtocolError as e:
             self._fail(e.reason)
-        except MemoryError:
+        except MemoryError as e:
+            sys.print_exception(e)
             self._fail("memory")
         except OSError:
             self._fail("flash")

@@ -7,6 +7,7 @@ import asyncio
 
 from micropython import const
 
+import device.readers  # noqa: F401  # with the first card the heap may no longer have room for it
 from protocol import journal, wiegand
 from protocol.access import STATUS_GRANTED, STATUS_SECOND
 from protocol.errors import ProtocolError

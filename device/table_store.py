@@ -11,12 +11,12 @@ import os
 
 from device.config_store import NumberFile, file_size
 from protocol.errors import Malformed, ProtocolError, Replayed
+from protocol.keys import MAC_SIZE
+from protocol.table import HEADER_SIZE, Table, search
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
-
-    from protocol.table import Table
 
 
 class TableStore:
@@ -44,7 +44,6 @@ class TableStore:
         """The row with that key, or None. Raises OSError."""
         if self._count == 0:
             return None
-        from protocol.table import HEADER_SIZE, search
 
         row = bytearray(self._row_size)
         with open(self._path, "rb") as f:
@@ -66,8 +65,6 @@ class TableStore:
         self._enforce(table)
 
     def _check(self, path: str) -> "Table":
-        from protocol.keys import MAC_SIZE
-        from protocol.table import HEADER_SIZE, Table
 
         with open(path, "rb") as f:
             table = Table(f.read(HEADER_SIZE), self._device)

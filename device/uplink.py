@@ -15,7 +15,7 @@ from micropython import const
 
 from device import door_table
 from device.backoff import Backoff
-from device.config_store import file_size
+from device.inbox import Inbox
 from device.mqtt_client import MqttClient
 from device.tls_socket import PinMismatch
 from protocol import journal, messages, topics
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from device import chooser
     from device.certificate import Certificate
-    from device.inbox import Inbox
     from device.parts import Parts
     from device.wifi import Wifi
     from protocol.command import Command
@@ -83,15 +82,15 @@ class Uplink:
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
         self._audit_due: "Dict[Any, Tuple[int, int]]" = {}  # by event: when the next may be recorded, and the wait before
         self._config_refused = ""
+        self._inbox = Inbox(parts, self.news)
         self._handlers = {
             "command": self._command,
             "ack": self._ack,
             "time": self._time,
             "config": self._config,
-            "update": self._update,
-            "chunk": self._chunk,
+            "update": self._inbox.offer,
+            "chunk": self._inbox.chunk,
         }
-        self._inbox: "Optional[Inbox]" = None
         release = chooser.read(chooser.running)[0]
         self._firmware = _FIRMWARE + ("+" + str(release) if release else "")
 
@@ -156,8 +155,7 @@ class Uplink:
             self._logged_ms = -_LOG_EVERY_MS
             self._batch_end = 0
             self._work.set()
-            if self._inbox or file_size(self._parts.identity.base + "/inbox.offer") > 0:
-                self._transfers().ask_again()
+            self._inbox.ask_again()
             tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._tick())]
             await self._client.run()
         finally:
@@ -248,7 +246,7 @@ class Uplink:
         await self._publish("events", messages.build_events(records))
 
     async def _send_fetch(self) -> None:
-        request = self._inbox.request() if self._inbox else None
+        request = self._inbox.request()
         if request:
             await self._publish("fetch", request)
 
@@ -367,20 +365,6 @@ class Uplink:
             return
         self._state_due = True
         self._work.set()
-
-    def _update(self, raw: "Buffer") -> None:
-        self._transfers().offer(raw)
-
-    def _chunk(self, raw: "Buffer") -> None:
-        self._transfers().chunk(raw)
-
-    def _transfers(self) -> "Inbox":
-        """Loaded with the first offer: most boots see none."""
-        if self._inbox is None:
-            from device.inbox import Inbox
-
-            self._inbox = Inbox(self._parts, self.news)
-        return self._inbox
 
     def _apply_postponed(self) -> None:
         """Between two sessions, when their buffers are free; what does not fit even then is counted."""

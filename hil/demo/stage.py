@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from hil.board.signals import WaitTimeout
@@ -59,6 +60,9 @@ class Stage:
     phone_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     key_id: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
+    vendor: RSAPrivateKey | None = None  # whose firmware the boards take
+    firmware: Path | None = None  # image that they start with
+    broken_firmware: Path | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _watcher: asyncio.Task[None] | None = None
 
@@ -108,11 +112,14 @@ class Stage:
         self._news.set()
 
     async def event(
-        self, kind: str, fits: Callable[[dict[str, Any]], bool] = lambda event: True
+        self,
+        kind: str,
+        fits: Callable[[dict[str, Any]], bool] = lambda event: True,
+        deadline_s: float = EVENT_DEADLINE_S,
     ) -> dict[str, Any]:
         """The first event of that type on the live stream that fits, past ones included; raises ActFailed."""
         try:
-            async with asyncio.timeout(EVENT_DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 while True:
                     for event in self.events:
                         if event["type"] == kind and fits(event):
@@ -120,7 +127,7 @@ class Stage:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise ActFailed(f"no event {kind} on the live stream in {EVENT_DEADLINE_S:g} s") from None
+            raise ActFailed(f"no event {kind} on the live stream in {deadline_s:g} s") from None
 
     def pulses(self, name: str) -> int:
         """How often the relay of a board was energised so far."""

@@ -51,6 +51,12 @@ class Api:
     async def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return await self._call("POST", path, json=body)
 
+    async def upload(self, path: str, data: bytes) -> dict[str, Any]:
+        """POST a file."""
+        return await self._call(
+            "POST", path, content=data, headers={"Content-Type": "application/octet-stream"}
+        )
+
     async def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._call("PATCH", path, json=body)
 

@@ -160,7 +160,9 @@ class Installation:
     async def add_board(
         self, name: str, description: Description | None = None, *, firmware: Path | None = None
     ) -> DoorSite:
-        """Power a board. A new one has an empty flash, and waits on its console to be provisioned."""
+        """Power a board, with an image of its own or this tree's. A new one has an empty flash, and waits on its console to
+        be provisioned.
+        """
         assert self._zygote is not None
         board = Board(
             description or builtin(),

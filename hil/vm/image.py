@@ -86,7 +86,7 @@ def compile_firmware(files: dict[str, Path], *, shipped: bool = False) -> dict[s
     of = {_module(name): name for name in files}
     sources = {module: files[name].read_text(encoding="utf-8") for module, name in of.items()}
     try:
-        built = shorten(fold(sources))
+        built = shorten(fold(sources), lambda module: module.startswith("protocol."))
     except SyntaxError as error:
         raise ImageError(f"{files[of[str(error.filename)]]}: {error}") from None
     except SharedPrivate as error:
@@ -99,7 +99,7 @@ def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
     """Compile the bench's modules to .mpy, with their private names short: on a board they take no heap at all."""
     sources = {_module(name): path.read_text(encoding="utf-8") for name, path in files.items()}
     return _compile(
-        {f"{module}.py": source for module, source in shorten(sources, all_private=True).items()}, files, []
+        {f"{module}.py": source for module, source in shorten(sources, lambda _: True).items()}, files, []
     )
 
 

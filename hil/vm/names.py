@@ -2,8 +2,8 @@
 
 MicroPython keeps every distinct name that a program uses in tables that double: one more than 1260 of them costs 14 KiB
 of a board's heap. A private attribute (``self._packet_id``) needs no name of its own in the whole firmware, only in its
-module. Of the firmware, functions keep their names, so that tracebacks say what they said; of the bench's modules, which
-no board has, everything private is short.
+module. Functions of `device` keep their names, so that tracebacks say what they said; of `protocol`, and of the bench's
+modules, which no board has, everything private is short.
 """
 
 import ast
@@ -12,25 +12,27 @@ import itertools
 import string
 import tokenize
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class SharedPrivate(Exception):
     """A module reaches for what is private to another."""
 
 
-def shorten(sources: Mapping[str, str], *, all_private: bool = False) -> dict[str, str]:
-    """Sources by module name, renamed: private data attributes, or ``all_private`` names. Raises SharedPrivate."""
-    own = {module: _all(source) if all_private else _attributes(source) for module, source in sources.items()}
-    kept = set(sources) | {
-        name for module in sources for name in ([] if all_private else _bound(sources[module]))
+def shorten(sources: Mapping[str, str], all_private: Callable[[str], bool]) -> dict[str, str]:
+    """Sources by module name, renamed: private data attributes, or all private names of modules that are
+    ``all_private``. Raises SharedPrivate.
+    """
+    own = {
+        module: (_all(source) if all_private(module) else _attributes(source) - _bound(source)) - set(sources)
+        for module, source in sources.items()
     }
     out = {}
     for module, source in sources.items():
-        theirs = {name for other in own if other != module for name in own[other]} - kept
+        theirs = {name for other in own if other != module for name in own[other]} - _bound(source)
         if foreign := theirs & (_used(source) - own[module]):
             raise SharedPrivate(f"{module} uses {', '.join(sorted(foreign))} of another module")
-        out[module] = _rename(source, own[module] - kept)
+        out[module] = _rename(source, own[module])
     return out
 
 

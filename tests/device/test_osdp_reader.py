@@ -15,11 +15,11 @@ import pytest
 
 from hil.board.board import Board
 from hil.board.description import load_description
+from hil.osdp_reader import BUZZER, GREEN, LED, RED, SCBK, SCBK_D, Reader, Terminal
 from hil.stack import station
 from protocol.osdp import crc16
 from tests.device import rig
 from tests.device.on_vm import ROOT
-from tests.osdp.peer import BUZZER, GREEN, LED, RED, SCBK, SCBK_D, Reader, Terminal
 
 DEADLINE = 20.0
 MAIN = """

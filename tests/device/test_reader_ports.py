@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from hil.board.description import Description, builtin
+from hil.osdp_reader import GREEN, LED, RED, Reader, Terminal
 from protocol import journal, keys, wiegand
 from protocol.host.tables import User, users_table
 from tests.device.rig import DEADLINE, Rig, rig
 from tests.device.site import DEVICE
-from tests.osdp.peer import GREEN, LED, RED, Reader, Terminal
 
 ANNA, BERT = "user_" + "a" * 16, "user_" + "b" * 16
 CARD = wiegand.card(26, 3456, 12)

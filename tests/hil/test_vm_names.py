@@ -27,7 +27,7 @@ class Other:
 
 @pytest.mark.parametrize("all_private", [False, True])
 def test_objects_behave_as_before(all_private: bool) -> None:
-    out = shorten({"counter": COUNTER, "other": OTHER}, all_private=all_private)
+    out = shorten({"counter": COUNTER, "other": OTHER}, lambda _: all_private)
     namespace: dict[str, type] = {}
     for source in out.values():
         exec(source, namespace)
@@ -38,7 +38,7 @@ def test_objects_behave_as_before(all_private: bool) -> None:
 
 
 def test_modules_share_the_short_names() -> None:
-    out = shorten({"counter": COUNTER, "other": OTHER})
+    out = shorten({"counter": COUNTER, "other": OTHER}, lambda _: False)
     assert "self._a" in out["counter"]
     assert "self._a" in out["other"]
     assert "# _value is ours" in out["counter"]
@@ -47,4 +47,4 @@ def test_modules_share_the_short_names() -> None:
 def test_what_is_private_to_another_module_is_no_ones_business() -> None:
     thief = "def steal(counter):\n    return counter._value\n"
     with pytest.raises(SharedPrivate, match="thief uses _value"):
-        shorten({"counter": COUNTER, "thief": thief})
+        shorten({"counter": COUNTER, "thief": thief}, lambda _: False)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hil.osdp_reader import SCBK_D
 from protocol.errors import LocalError, Malformed
 from protocol.host.aes import Aes
 from protocol.osdp import MAX_FRAME, Decoder, crc16, encode
 from protocol.osdp_panel import Panel
-from tests.osdp.peer import SCBK_D
 
 BODIES = st.binary(min_size=1, max_size=40)
 BLOCKS = st.one_of(st.just(b""), st.binary(max_size=6).map(lambda data: bytes((len(data) + 2, 0x15)) + data))

@@ -3,11 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hil.osdp_reader import ADDRESS, SCBK
 from protocol.host.aes import Aes
 from protocol.osdp import crc16
 from protocol.osdp_panel import ONLINE, Panel
 from protocol.osdp_secure import Session
-from tests.osdp.peer import ADDRESS, SCBK
 
 RND_B = b"reader B"
 CAPABILITIES = b"\x46\x09\x01\x01"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hil.osdp_reader import ADDRESS, BUZZER, GREEN, LED, RED, SCBK, SCBK_D, Reader, Wire
 from protocol.host.aes import Aes
 from protocol.osdp import crc16
 from protocol.osdp_panel import MAX_BACKOFF_MS, OFFLINE, ONLINE, Panel
-from tests.osdp.peer import ADDRESS, BUZZER, GREEN, LED, RED, SCBK, SCBK_D, Reader, Wire
 
 CARD = (26, bytes.fromhex("0606c040"))
 _STEP_MS = 5

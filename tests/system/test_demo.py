@@ -24,11 +24,13 @@ ACTS = [
     "offline_unlock",
     "reconnect",
     "cloud_unlock",
+    "reader",
     "hours",
     "revoked",
     "forced",
     "wrong_pin",
     "replay",
+    "update",
     "account",
 ]
 

@@ -18,7 +18,7 @@ GREEN, RED = 2, 1
 _REFRESH_S = 0.005
 
 
-class Wire(Channel):
+class Wire(Channel):  # type: ignore[misc]  # libosdp has no types
     """Bytes between libosdp and whoever stands at the other end."""
 
     _ids = iter(range(1, 1 << 30))  # libosdp tells channels apart by this
@@ -41,7 +41,7 @@ class Wire(Channel):
         self.to_reader = b""
 
 
-class Terminal(Channel):
+class Terminal(Channel):  # type: ignore[misc]
     """A serial port."""
 
     def __init__(self, path: str) -> None:
