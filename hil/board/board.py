@@ -4,6 +4,7 @@ import asyncio
 import functools
 import hashlib
 import socket
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,7 +171,7 @@ class Board:
         if self.state.value == OFF:
             self._cut = cut
         else:
-            self.link.interrupt(CORE, FLASH_CUT, cut.write.to_bytes(2, "little") + bytes((cut.where,)))
+            self.link.interrupt(CORE, FLASH_CUT, struct.pack("<HBH", *cut))
 
     async def wait_off(self, timeout: float) -> None:
         await self.state.wait(OFF, timeout)
@@ -238,7 +239,7 @@ class Board:
             "TZ": "UTC",
             "LATCHWORK_FLASH": str(self.flash_path),
             "LATCHWORK_ROM_FILE": str(self.slots_path),
-            "LATCHWORK_CUT": f"{cut.write},{int(cut.where)}",
+            "LATCHWORK_CUT": f"{cut.write},{int(cut.where)},{cut.slots}",
             "LATCHWORK_RAW": "1" if raw else "0",
         }
         heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB}K"

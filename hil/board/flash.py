@@ -19,14 +19,19 @@ class Where(IntEnum):
 
 
 class Cut(NamedTuple):
-    """Lose power at the ``write``-th program or erase operation from now on, counted from 1."""
+    """Lose power at the ``write``-th program or erase operation from now on, counted from 1; or from the ``slots``-th
+    on that there is on the partition of the firmware slots.
+    """
 
     write: int
     where: Where = Where.WITHIN
+    slots: int = 0
 
     def check(self) -> "Cut":
         if not 1 <= self.write <= MAX_CUT:
             raise ValueError(f"write {self.write} is outside 1..{MAX_CUT}")
+        if not 0 <= self.slots <= MAX_CUT:
+            raise ValueError(f"write {self.slots} to the slots is outside 0..{MAX_CUT}")
         return self
 
 

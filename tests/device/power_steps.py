@@ -7,12 +7,12 @@ so, what must be true after any loss of power. A step that needs something to be
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hil.phone import Phone
 from protocol import journal
 from protocol.credential import ONE_TIME
 from tests.device.rig import DEADLINE, Rig
-from tests.device.test_certificate import renewed
 
 Act = Callable[["Scene"], Awaitable[None]]
 BACKLOG = 70  # records: the watermark is kept lazily
@@ -24,19 +24,25 @@ class Scene:
 
     rig: Rig
     phone: Phone
+    cfg: set[int] = field(default_factory=set)  # versions, of which one is in force afterwards
     records: list[int] = field(default_factory=list)  # that somebody was told of
-    cfg: tuple[int, ...] = (1, 2)  # versions, of which one is in force afterwards
     checks: "list[Act]" = field(default_factory=list)  # of the step itself, after the boot
+    state: dict[str, Any] = field(default_factory=dict)  # that the board told after the boot
 
 
 @dataclass(frozen=True)
 class Step:
-    """`off`: it begins with the board off, and is its boot."""
+    """`off`: it begins with the board off, and is its boot. Every `every`-th write is cut, counted from the `slots`-th
+    to the firmware slots if there are any. If it `stays`, the next step goes on from here.
+    """
 
     name: str
     act: Act
     prepare: Act | None = None
     off: bool = False
+    every: int = 1
+    slots: int = 0
+    stays: bool = True
 
 
 async def _boot(scene: Scene) -> None:
@@ -89,19 +95,16 @@ async def _pass_through(scene: Scene) -> None:
 
 
 async def _configure(scene: Scene) -> None:
-    site = scene.rig.site
-    newest = site.newest
-    await site.down("config", site.config(2))
+    await configure(scene)
+
+
+async def configure(scene: Scene, **changes: Any) -> None:
+    """The next configuration: once its record was told, it is the one in force."""
+    site, version, newest = scene.rig.site, scene.rig.configuration + 1, scene.rig.site.newest
+    scene.cfg.add(version)
+    await site.down("config", site.config(version, **changes))
     await site.record(journal.EVENT_CONFIG_APPLIED, after=newest)
-    scene.cfg = (2,)
-
-
-async def _renew(scene: Scene) -> None:
-    """A file in pieces, checked, and put in force: the board comes back with the certificate."""
-    site = scene.rig.site
-    newest = site.newest
-    await site.offer("certificate", 2_000_000_000, renewed(scene.rig))
-    await site.record(journal.EVENT_TRANSFER_TAKEN, after=newest)
+    scene.cfg = {version}
 
 
 async def _backlog(scene: Scene) -> None:
@@ -138,7 +141,6 @@ STEPS = (
     Step("unlock by command", _command),
     Step("pass through the door", _pass_through),
     Step("configuration", _configure),
-    Step("a renewed certificate", _renew),
     Step("acknowledgement of a backlog", _acknowledge, _backlog),
 )
 

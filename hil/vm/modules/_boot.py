@@ -31,8 +31,7 @@ def _run(path):
 
 
 def _mount():
-    left, _, where = os.getenv("LATCHWORK_CUT").partition(",")
-    power = Power(int(left), int(where))
+    power = Power(*[int(number) for number in os.getenv("LATCHWORK_CUT").split(",")])
     _board.on(_board.CORE, power.cut_at)
     rom = Rom(os.getenv("LATCHWORK_ROM_FILE"), power)
     chooser.mount(memories(), rom)

@@ -18,12 +18,15 @@ _ERASED = b"\xff" * 64  # a whole block of them would take the firmware's heap
 
 
 class Power:
-    def __init__(self, left, where):
-        self.left, self.where = left, where
+    """It begins to count with the ``slots``-th operation on the partition of the firmware slots; 0: at once."""
+
+    def __init__(self, left, where, slots):
+        self.left, self.where, self.slots = left, where, slots
 
     def cut_at(self, op, payload):
         self.left = payload[0] | payload[1] << 8
         self.where = payload[2]
+        self.slots = payload[3] | payload[4] << 8
 
 
 class Flash:
@@ -32,7 +35,7 @@ class Flash:
         self._wear = open(path + ".wear", "r+b")
         self._count = bytearray(4)
         self._blocks = self.file.seek(0, 2) // BLOCK
-        self._power = power
+        self.power = power
 
     def readblocks(self, n, buf, off=0):
         self.file.seek(n * BLOCK + off)
@@ -53,8 +56,8 @@ class Flash:
     def write(self, block, at, data, times=1):
         self._worn(block * 8 + (4 if times > 1 else 0))
         self.file.seek(at)
-        power = self._power
-        if power.left:
+        power = self.power
+        if power.left and not power.slots:
             power.left -= 1
             if not power.left:
                 if power.where == WITHIN and times > 1:

@@ -11,6 +11,11 @@ from _flash import BLOCK, Flash
 
 
 class Rom(Flash):
+    def write(self, block, at, data, times=1):
+        if self.power.slots:
+            self.power.slots -= 1
+        super().write(block, at, data, times)
+
     def writeblocks(self, n, buf, off=None):
         if off is None:
             for block in range(len(buf) // BLOCK):
