@@ -44,6 +44,8 @@ _TIME_AGAIN_MS = const(10_000)
 _TIME_EVERY_MS = const(3_600_000)
 _MAX_ROUND_TRIP_MS = const(10_000)  # a time that took longer says too little
 _LOG_EVERY_MS = const(15_000)
+_HOLE_EVERY_MS = const(3_600_000)
+_HOLE_STEP = const(256)
 _TICK_MS = const(5_000)
 _MAX_RESULTS = const(8)
 _BRACE = const(0x7B)
@@ -76,6 +78,7 @@ class Uplink:
         self._nonce = ""
         self._asked_ms = 0  # uptime, as all times here that may be days apart: ticks wrap
         self._time_due = True
+        self._hole = self._hole_due = 0
         self._logged = 0
         self._logged_ms = -_LOG_EVERY_MS
         certificate.changed = self._show_certificate
@@ -261,9 +264,26 @@ class Uplink:
         report = {
             "counters": counters.snapshot(),
             "up": now // 1000,
-            "heap": [gc.mem_alloc(), gc.mem_free()],
+            "heap": [gc.mem_alloc(), gc.mem_free(), self._largest_hole()],
         }
         await self._publish("log", json.dumps(report).encode())
+
+    def _largest_hole(self) -> int:
+        """The largest piece of heap that can be had, in bytes: what is free in small pieces holds no packet. Looked for
+        once an hour, since every miss of the search collects garbage.
+        """
+        now = self._parts.clock.uptime_ms()
+        if now >= self._hole_due:
+            self._hole_due = now + _HOLE_EVERY_MS
+            self._hole, high = 0, gc.mem_free()
+            while high - self._hole > _HOLE_STEP:
+                middle = (self._hole + high) // 2
+                try:
+                    bytearray(middle)
+                    self._hole = middle
+                except MemoryError:
+                    high = middle
+        return self._hole
 
     async def _publish(self, leaf: str, payload: bytes, again: bool = False) -> None:
         await self._client.publish(topics.up(self._dev, leaf), payload, again)

@@ -73,7 +73,7 @@ class Site:
         self.files: dict[str, bytes] = {}  # what is served when the device asks for it, by id
         self.times: list[str] = []  # sealed times as they were sent
         self.port = 0  # of what the board dials instead of the broker
-        self.heap = [0, 0]  # used and free, from the last report that was read
+        self.heap = [0, 0, 0]  # used, free, and the largest free piece, from the last report that was read
         self.before_boot = 0  # the newest record that came before its last boot
         self._in_force = 1, 1
         self._news = asyncio.Event()

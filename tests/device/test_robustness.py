@@ -171,7 +171,8 @@ async def test_fifty_unlocks_and_a_configuration_leave_headroom_on_the_heap(door
     await site.down("config", site.config(2, rev=rev))
     await site.record(journal.EVENT_CONFIG_APPLIED)
     counters = await site.counters()
-    used, free = site.heap
+    used, free, hole = site.heap
+    assert 0 < hole <= free
     assert free >= HEADROOM, f"{used} bytes used, {free} free of {(used + free) // 1024} KiB"
     assert not [name for name in counters if name.startswith("crash_") or name.endswith("_memory")]
     assert site.admitted == 2

@@ -149,7 +149,7 @@ def messages() -> list[Vector]:
         "site_events": {"r": records},
         "site_state": state,
         "site_time_request": {"n": nonce},
-        "site_log": {"counters": counters, "up": 60, "heap": [100_000, 60_000]},
+        "site_log": {"counters": counters, "up": 60, "heap": [100_000, 60_000, 20_000]},
         "site_fetch": {"id": "00" * 8, "off": 2048, "len": 256},
         "site_ack": {"seq": 4},
         "cloud_events": {"d": DEVICE_ID, "r": records},
