@@ -65,6 +65,8 @@ class Lane:
                 rig.configuration = self._configuration
                 rig.site.acknowledges = True
                 await self._keep()
+            else:
+                await self._restore()
 
     async def _keep(self) -> None:
         """What is on the flash now, and what the site has of it, is what the next cuts begin with."""
