@@ -1,11 +1,9 @@
-"""The heap of the running agent: TLS session up, Bluetooth on, doors being opened both ways.
-
-A `/boot.py` beside the firmware reports from a timer: what is in use after a collection. It costs the heap
-some hundred bytes, and the firmware nothing. What the bench's own modules take (`hil.vm.footprint`) is not counted.
+"""The heap of the running agent: TLS session up, Bluetooth on, doors being opened both ways; and the same door with an OSDP
+reader, while its table of users arrives.
 """
 
-import asyncio
-
+from benchmarks.heap_report import LIMIT_KIB, idle, next_report, report_from_boot, watched
+from benchmarks.osdp_door import osdp_door
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
 from benchmarks.series import Series
@@ -13,70 +11,88 @@ from benchmarks.site import doors
 from benchmarks.unlock_bluetooth import phone_keys
 from benchmarks.unlocks import in_turn, unlock
 from hil.phone import Phone
-from hil.stack import DoorSite
-from hil.stack.station import execute
-from hil.vm.footprint import BENCH_KIB
 
 UNLOCKS = 20
-PERIOD_MS = 200
-LIMIT_KIB = 160.0
-DEADLINE_S = 20.0
-REPORT = r"heap (\d+) of (\d+)"
-BOOT = f"""
-import gc
-from machine import Timer
-def report(_):
-    gc.collect()
-    print("heap", gc.mem_alloc(), "of", gc.mem_alloc() + gc.mem_free())
-Timer(3).init(mode=Timer.PERIODIC, period={PERIOD_MS}, callback=report)
-"""
+REPORTS = 50
+TABLES = 10
+SPARE_KIB = 64
 
 
 async def measure(run: Run) -> Outcome:
-    """One board, from its connection on."""
-    idle, busy = Series("KiB"), Series("KiB")
+    """One board after the other, each from its connection on."""
+    series, size = await _without_reader(run)
+    first, refused_first = await _first_users(run)
+    later, refused_later = await _with_users(run)
+    series |= first | later
+    lines = [
+        Line(f"heap in use, {name}: {_statistic(name)}", _value(name, one), "KiB", LIMIT_KIB, "limit", 1.0)
+        for name, one in series.items()
+    ]
+    what = "OSDP reader, heap of 160 KiB: first table of 2,000 users refused"
+    lines.append(Line(what, refused_first, "", 0, "limit", 1.0))
+    if refused_later:
+        raise RuntimeError(f"{refused_later} tables were refused in spite of the room")
+    facts = {"heap_kib": size}
+    return Outcome(lines, series, facts)
+
+
+async def _without_reader(run: Run) -> tuple[dict[str, Series], float]:
     async with doors(run.folder, 1) as site:
         (door,) = site.doors.values()
-        await _report_at_boot(door)
+        await report_from_boot(door.board)
+        door.board.console.clear()
+        await door.board.reset()
         await site.connected(door)
-        for _ in range(run.count(50)):
-            idle.add((await _next_report(door))[0])
+        calm = await idle(door.board, run.count(REPORTS))
         phone = Phone.on(site.medium, "phone")
         keys = await phone_keys(site)
         run.say(f"{run.count(UNLOCKS)} unlocks over the API, and as many over Bluetooth")
-        watching = asyncio.create_task(_watch(door, busy))
-        async for _ in in_turn(site, run.count(UNLOCKS)):
-            await site.api.finished((await unlock(site, door)).attempt)
-            await phone.unlock(keys[door.door_id])
-        watching.cancel()
-        size = (await _next_report(door))[1]
+        async with watched(door.board) as busy:
+            async for _ in in_turn(site, run.count(UNLOCKS)):
+                await site.api.finished((await unlock(site, door)).attempt)
+                await phone.unlock(keys[door.door_id])
+        size = (await next_report(door.board))[1]
         await phone.aclose()
-    lines = [
-        Line("heap in use, connected and idle: p50", idle.median, "KiB", LIMIT_KIB, "limit", 1.0),
-        Line("heap in use, doors being opened: max", max(busy.samples), "KiB", LIMIT_KIB, "limit", 1.0),
-    ]
-    return Outcome(lines, {"idle": idle, "busy": busy}, {"heap_kib": size})
+    return {"connected and idle": calm, "doors being opened": busy}, size
 
 
-async def _report_at_boot(door: DoorSite) -> None:
-    """Put the reporter on the flash, through the console as any tool would, and restart."""
-    code = f"f = open('/boot.py', 'w'); f.write({BOOT!r}); f.close()"
-    await asyncio.to_thread(execute, door.board.console.path, code)
-    door.board.console.clear()
-    await door.board.reset()
+async def _first_users(run: Run) -> tuple[dict[str, Series], int]:
+    """A reader is online before the door's first table of users comes."""
+    async with osdp_door(run.folder / "first", users=False) as door:
+        calm = await idle(door.board, run.count(REPORTS))
+        run.say("a first table of 2,000 users over MQTT, beside an OSDP reader")
+        async with watched(door.board) as arriving:
+            taken = await door.take_users()
+    return {"OSDP reader, no users, idle": calm, "OSDP reader, first users arriving": arriving}, not taken
 
 
-async def _watch(door: DoorSite, series: Series) -> None:
-    while True:
-        series.add((await _next_report(door))[0])
+async def _with_users(run: Run) -> tuple[dict[str, Series], int]:
+    """A door that had users when it was switched on, with room to exceed the budget, so that it shows by how much."""
+    count, refused = run.count(UNLOCKS), 0
+    async with osdp_door(run.folder / "later", users=True, spare_kib=SPARE_KIB) as door:
+        calm = await idle(door.board, run.count(REPORTS))
+        run.say(f"{count} openings each way, and {run.count(TABLES)} tables, beside an OSDP reader")
+        async with watched(door.board) as busy:
+            for _ in range(count):
+                await door.open_by_card()
+                await door.open_by_code()
+                await door.open_by_phone()
+        async with watched(door.board) as arriving:
+            for _ in range(run.count(TABLES)):
+                refused += not await door.take_users()
+    return {
+        "OSDP reader, 2,000 users, idle": calm,
+        "OSDP reader, 2,000 users, door being opened": busy,
+        "OSDP reader, 2,000 others arriving": arriving,
+    }, refused
 
 
-async def _next_report(door: DoorSite) -> tuple[float, float]:
-    """The firmware's heap in use and its size, in KiB, at the board's next report."""
-    console = door.board.console
-    console.clear()
-    match = await console.wait_for(REPORT + r"\r?\n", DEADLINE_S)
-    return int(match[1]) / 1024 - BENCH_KIB, int(match[2]) / 1024 - BENCH_KIB
+def _statistic(name: str) -> str:
+    return "p50" if "idle" in name else "max"
+
+
+def _value(name: str, series: Series) -> float:
+    return series.median if _statistic(name) == "p50" else max(series.samples)
 
 
 ENTRY = Entry("agent_heap", "Heap of the connected agent", measure)

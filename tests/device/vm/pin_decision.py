@@ -35,12 +35,12 @@ def decided(number):
     return took, status
 
 
-def timed(count, unix_s, durable):
-    """As many hits and misses in turn, in microseconds; with the journal's commit or without."""
+def timed(first, count, unix_s, durable):
+    """As many hits and misses in turn from number `first` on, in microseconds; with the journal's commit or without."""
     parts.recorder.commit = commit if durable else lambda: None
     parts.clock.set(unix_s * 1000, 2000)
     hits, misses = [], []
-    for n in range(count):
+    for n in range(first, first + count):
         for number, expected, took in ((n * 7 % USERS, GRANTED, hits), (USERS + n, UNKNOWN, misses)):
             us, status = decided(number)
             assert status == expected, (number, status)
