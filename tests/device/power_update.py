@@ -19,7 +19,7 @@ TRIAL_S = 8
 EXPIRES_S = 3  # the trial of the third, which never confirms itself
 PIECE = 512
 CONFIRMED = 28  # in the trailer, the last block of a slot
-SAMPLE = 20  # one in so many writes of the download is cut: it has 1400
+SAMPLE = 40  # one in so many writes of the download is cut: it has 1400
 
 
 def steps(maker: Vendor) -> tuple[Step, ...]:
