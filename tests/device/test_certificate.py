@@ -1,17 +1,14 @@
 """A certificate is renewed over the air, for the same key; and one that is not let in locks nobody out."""
 
-import asyncio
 import time
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from hil.board.flash import Cut, Where
 from protocol import journal
-from tests.device.rig import DEADLINE, Rig
+from tests.device.rig import Rig
 from tests.protocol.host.fleet import Fleet
-from tests.tasks import end
 
 DAY = 86_400
 
@@ -82,26 +79,3 @@ async def test_a_certificate_that_is_not_for_this_board_is_refused(door: Rig, ki
     await door.site.admission.kick(door.site.device.name)
     await door.site.synchronised()
     assert door.site.shown == shown
-
-
-async def test_a_power_cut_while_it_is_renewed_leaves_a_certificate_that_is_let_in(door: Rig) -> None:
-    site, version, write = door.site, int(time.time()), 1
-    while await cut_at(door, write, version):
-        site.booted()
-        await door.board.power_on()
-        await site.synchronised()
-        version, write = version + 1, write + 3
-    assert write > 10
-
-
-async def cut_at(door: Rig, write: int, version: int) -> bool:
-    """Offer a certificate and cut the power at that write; False if it was taken without so many."""
-    door.board.cut_power_at(Cut(write, Where.WITHIN))
-    taken = door.site.record(journal.EVENT_TRANSFER_TAKEN, after=door.site.newest)
-    ends = [asyncio.create_task(taken), asyncio.create_task(door.board.wait_off(DEADLINE))]
-    await door.site.offer("certificate", version, renewed(door))
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    off = ends[1].done()
-    for task in ends:
-        await end(task)
-    return off

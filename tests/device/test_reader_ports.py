@@ -123,6 +123,44 @@ async def test_codes_are_guessed_a_few_times_only(wired: Rig) -> None:
     assert len(granted) == 1
 
 
+async def test_cards_are_read_while_bluetooth_and_uplink_are_busy(wired: Rig) -> None:
+    site, phone, key = wired.site, wired.phone(), wired.site.key_for_phone()
+    owners = {number: f"user_{number:016x}" for number in range(1, 21)}
+    await users(
+        wired, 2, cards={wiegand.card(26, number, 7): User(owner) for number, owner in owners.items()}
+    )
+    before, busy = site.newest, True
+
+    async def commands() -> int:
+        count = 0
+        while busy:
+            await site.down("command", site.command())
+            await site.result()
+            count += 1
+        return count
+
+    async def phones() -> int:
+        count = 0
+        while busy:
+            await phone.unlock(key)
+            count += 1
+        return count
+
+    working = [asyncio.create_task(commands()), asyncio.create_task(phones())]
+    for number in owners:
+        await wired.board.wiegand.card(7, number)
+    busy = False
+    assert all(count > 3 for count in await asyncio.gather(*working))
+    seen = before
+    shown = []
+    while len(shown) < len(owners):
+        record = await site.record(journal.EVENT_ACCESS_GRANTED, after=seen)
+        seen = record.seq
+        if record.method == journal.METHOD_CARD:
+            shown.append("user_" + record.subject.hex())
+    assert shown == list(owners.values())
+
+
 async def test_an_osdp_reader_opens_by_card_and_code_over_its_provisioned_key(osdp: Rig) -> None:
     with reader_of(osdp) as reader:
         async with asyncio.timeout(DEADLINE):

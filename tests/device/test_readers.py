@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from hil.board.description import builtin
-from protocol import journal, wiegand
 from protocol.wiegand import card
 from tests.device.rig import Rig, rig
 
@@ -47,22 +46,11 @@ ALONE = f"""{READERS}
 
     asyncio.run(main())
 """
-WITH_AGENT = f"""{READERS}
-    from device import agent, main
-
-    async def both():
-        await readers()
-        await agent._run()
-
-    main.lock_first()
-    asyncio.run(both())
-"""
 
 
 @contextlib.asynccontextmanager
-async def wired(folder: Path, heap_kib: int = 160) -> AsyncIterator[Rig]:
-    mcu = DESCRIPTION.mcu.model_copy(update={"heap_kib": heap_kib})
-    async with rig(folder, description=DESCRIPTION.model_copy(update={"mcu": mcu})) as one:
+async def wired(folder: Path) -> AsyncIterator[Rig]:
+    async with rig(folder, description=DESCRIPTION) as one:
         await one.execute(
             f"with open('/pins.json', 'w') as f:\n    f.write({json.dumps(DESCRIPTION.pin_map)!r})"
         )
@@ -328,36 +316,3 @@ async def test_an_idle_keypad_and_reader_let_the_board_sleep(readers: Rig) -> No
     before = switches(pid)
     await asyncio.sleep(1)
     assert switches(pid) - before <= 3
-
-
-async def test_cards_are_read_while_bluetooth_and_uplink_are_busy(tmp_path: Path) -> None:
-    # With the program of this test, which is compiled into the heap, and without what the firmware would not import.
-    async with wired(tmp_path, heap_kib=224) as one, one.site.serving():
-        await one.provision(WITH_AGENT)
-        await one.site.synchronised()
-        one.board.console.clear()
-        busy = True
-
-        async def commands() -> int:
-            count = 0
-            while busy:
-                await one.site.down("command", one.site.command())
-                await one.site.record(journal.EVENT_ACCESS_GRANTED, after=one.site.newest)
-                count += 1
-            return count
-
-        async def phones() -> int:
-            count, phone = 0, one.phone()
-            key = one.site.key_for_phone()
-            while busy:
-                await phone.unlock(key)
-                count += 1
-            return count
-
-        working = [asyncio.create_task(commands()), asyncio.create_task(phones())]
-        for number in range(1, 21):
-            await one.board.wiegand.card(7, number)
-        busy = False
-        assert all(count > 3 for count in await asyncio.gather(*working))
-        assert await heard(one) == [f"card {card(26, number, 7).hex()}" for number in range(1, 21)]
-    assert wiegand.MAX_BITS == 64  # as the reader's own constant, which vanishes

@@ -14,7 +14,6 @@ from hil.board.flash import Cut, Where
 from hil.vm import image
 from protocol import journal
 from protocol.manifest import HEAD_SIZE, MANIFEST_SIZE
-from protocol.transfer import MAX_CHUNK
 from tests.device.on_vm import ROOT
 from tests.device.rig import DEADLINE, Rig, rig
 
@@ -235,65 +234,6 @@ async def test_no_older_version_comes_in_by_any_way(door: Rig, maker: Vendor) ->
     await site.offer("firmware", 3, maker.package(3))
     await site.record(journal.EVENT_TRANSFER_REFUSED, after=newest)
     assert (await site.counters())["inbox_update_floor"] == 1
-
-
-async def activating(door: Rig, version: int, data: bytes, cut: Cut) -> bool:
-    """Offer, and cut the power at that write of the activation, counted from the request for the last piece; whether
-    it came to that, or the board was through before and has reset.
-    """
-    site, serve, boots = door.site, door.site._serve_file, door.board.boots.value
-    last = (len(data) - 1) // MAX_CHUNK * MAX_CHUNK
-
-    async def and_cut(request: dict[str, Any]) -> None:
-        if request["off"] == last:
-            door.board.cut_power_at(cut)
-        await serve(request)
-
-    site._serve_file = and_cut  # type: ignore[method-assign]
-    off = asyncio.ensure_future(door.board.wait_off(DEADLINE))
-    reset = asyncio.ensure_future(door.board.boots.wait(boots + 1, DEADLINE))
-    try:
-        await offer(door, version, data)
-        await asyncio.wait((off, reset), return_when=asyncio.FIRST_COMPLETED)
-        return off.done()
-    finally:
-        site._serve_file = serve  # type: ignore[method-assign]
-        for task in (off, reset):
-            task.cancel()
-        await asyncio.gather(off, reset, return_exceptions=True)
-
-
-@pytest.mark.parametrize("where", [Where.WITHIN])
-async def test_a_power_cut_at_any_write_of_the_activation_leaves_a_board_that_boots(
-    door: Rig, maker: Vendor, where: Where
-) -> None:
-    """Sampled while the image is written; at every write around the switch, until the board is through before them.
-
-    The journal's acknowledgements come in between as they like, so that is not the same write each time.
-    """
-    built = maker.image().read_bytes()
-    version, runs, old, new, through = 0, "0.1.0", 0, 0, 0
-    pieces = len(built) // 512
-    write = 1
-    while through < 4:
-        version += 1
-        data = package.sign(built, maker.key, version, trial_s=TRIAL_S)
-        was_cut = await activating(door, version, data, Cut(write, where))
-        door.site.booted()
-        await door.board.power_on()
-        found = await firmware(door)
-        assert found in (runs, f"0.1.0+{version}")
-        await works(door)
-        through += not was_cut
-        if found == runs:
-            old += was_cut
-        else:
-            new, runs = new + was_cut, found
-            await heard(door, journal.EVENT_UPDATE_CONFIRMED, version)
-        write += 41 if write + 41 < pieces * 9 // 8 else 1
-    print(f"{old + new} cuts in {write} writes: {old} old, {new} new")
-    assert old >= 10
-    door.site.verify()
 
 
 async def test_power_cuts_at_the_first_writes_of_every_trial_end_in_the_firmware_before(
