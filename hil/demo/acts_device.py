@@ -11,6 +11,7 @@ from hil.board.description import builtin
 from hil.demo.stage import EVENT_DEADLINE_S, Stage, expect
 from hil.osdp_reader import Reader, Terminal
 from hil.report import Step
+from hil.stack.installation import CONNECT_DEADLINE_S, LISTENING
 from hil.stack.station import execute
 from hil.vm import image
 from protocol.keys import osdp_key
@@ -45,6 +46,9 @@ async def add_board(stage: Stage, name: str) -> None:
         return
     description = builtin("osdp_door")
     door = await stage.site.add_board(name, description, firmware=stage.firmware)
+    await door.board.console.wait_for(
+        LISTENING, CONNECT_DEADLINE_S
+    )  # who interrupts its boot stops it for good
     pins = json.dumps({**description.pin_map, "osdp": READER_LINE})
     code = f"with open('/pins.json', 'w') as f:\n    f.write({pins!r})"
     await asyncio.to_thread(execute, door.board.console.path, code)
