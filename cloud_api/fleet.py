@@ -58,6 +58,11 @@ class Line:
         """The shard of the device's site."""
         return shard_of(self.site_id)
 
+    def push_again(self) -> None:
+        """What was pushed may not have arrived."""
+        self.config_pushed_at = NEVER_PUSHED
+        self.offered.clear()
+
     @property
     def wire_id(self) -> bytes:
         """The 8 bytes of the id."""
@@ -105,8 +110,7 @@ class Fleet:
         """What was pushed to this site may not have arrived."""
         for line in self._lines.values():
             if line.site_id == site_id:
-                line.config_pushed_at = NEVER_PUSHED
-                line.offered.clear()
+                line.push_again()
 
     def away(self, site_id: str, device_ids: Collection[str] | None = None) -> None:
         """These devices of a site, or all of them, cannot be reached until they are heard again."""

@@ -114,7 +114,9 @@ class Ingest:
         if line.site_id != site_id:
             raise Refused("foreign_device")
         line.last_seen_at = now_ms()
-        line.connected = True
+        if not line.connected:
+            line.connected = True
+            line.push_again()  # a broker keeps nothing for a device that is away
         return line
 
     async def _time(self, site_id: str, payload: bytes) -> None:

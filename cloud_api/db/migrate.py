@@ -19,15 +19,15 @@ def engine_for(url: str) -> Engine:
     return create_engine(parsed.set(drivername=_SYNC_DRIVERS.get(parsed.drivername, parsed.drivername)))
 
 
-def migrate(url: str) -> str:
-    """Upgrade to the newest revision and return its name."""
+def migrate(url: str, revision: str = "head") -> str:
+    """Upgrade to the newest revision, or to that one, and return its name."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     engine = engine_for(url)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision() or ""
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud_api.transfers import FETCH_BURST
+from cloud_api.transfers import FETCH_BURST, OFFER_AGAIN_S
 from protocol import credential, journal
 from protocol.envelope import LABEL_OFFER, open_sealed
 from protocol.ids import id_bytes
@@ -299,6 +299,17 @@ async def test_the_device_of_a_replaced_board_gets_the_table_under_its_own_key(s
     await fresh.come_up(site.api)
     offer = await next_offer(fresh)
     assert set(rows_of(fresh, await fetch(fresh, offer), 1)) == {place(fresh, b"pin", b"6060")}
+
+
+async def test_an_offer_that_was_made_while_the_device_was_away_is_repeated_at_once(site: Site) -> None:
+    path = f"/v1/devices/{site.device.id}"
+    await site.gateway.send("presence", {"away": [site.device.id]})
+    await until(site.api, path, lambda body: not body["connected"])
+    await made(await give(site, pin="9191"))
+    lost = await next_offer(site.device)
+    await site.device.send_state()
+    async with asyncio.timeout(OFFER_AGAIN_S / 2):
+        assert await next_offer(site.device) == lost
 
 
 async def test_a_door_that_is_full_says_so(own_cloud: CloudProcess, tmp_path: Any) -> None:

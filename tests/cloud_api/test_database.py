@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 
 from cloud_api.db.database import Database, open_database
 from cloud_api.db.migrate import engine_for, migrate
-from cloud_api.db.models import ActionAttempt, Base, Organisation
+from cloud_api.db.models import ActionAttempt, Base, Organisation, Schedule, Site
+from cloud_api.time_zones import posix_rule
+from protocol.timezone import TimeZone
 
 
 @pytest.fixture(params=["sqlite", "sqlite+aiosqlite"])
@@ -141,3 +143,41 @@ async def test_a_durable_write_is_synchronous_full_and_the_store_is_in_wal_mode(
     with pytest.raises(OperationalError):
         await database.read(lambda session: session.execute(text("DELETE FROM organisations")))
     await database.close()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "time_zone", "tz"),
+    [
+        (0, "Etc/UTC", "UTC0"),
+        (60, "Etc/GMT-1", "<+01>-1"),
+        (-300, "Etc/GMT+5", "<-05>5"),
+        (330, "<+0530>-5:30", "<+0530>-5:30"),
+        (-570, "<-0930>9:30", "<-0930>9:30"),
+    ],
+)
+def test_a_site_at_a_fixed_offset_keeps_its_time(
+    tmp_path: Path, minutes: int, time_zone: str, tz: str
+) -> None:
+    """A store of before time zones, with a schedule of before holidays, is opened by the newest cloud."""
+    url = f"sqlite:///{tmp_path}/cloud.db"
+    migrate(url, "0001")
+    with sqlite3.connect(tmp_path / "cloud.db") as db:
+        db.execute("INSERT INTO organisations (id, name, created_at) VALUES ('org_1', 'Before', 0)")
+        db.execute(
+            "INSERT INTO sites (id, organisation_id, created_at, name, utc_offset_minutes, registry_version) "
+            "VALUES ('site_1', 'org_1', 0, 'Before', ?, 0)",
+            (minutes,),
+        )
+        db.execute(
+            "INSERT INTO schedules (id, organisation_id, created_at, name, number, windows) "
+            "VALUES ('sch_1', 'org_1', 0, 'Before', 1, '[[31, 480, 1080]]')"
+        )
+    migrate(url)
+    engine = engine_for(url)
+    with Session(engine) as session:
+        site = session.scalars(select(Site)).one()
+        assert (site.time_zone, site.tz, site.holidays) == (time_zone, tz, [])
+        assert TimeZone(site.tz).offset_at(0) == 60 * minutes
+        assert time_zone == tz or posix_rule(time_zone) == tz
+        assert session.scalars(select(Schedule.windows)).one() == [[31, 0, 480, 1080]]
+    engine.dispose()

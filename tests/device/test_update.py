@@ -145,6 +145,8 @@ async def test_a_firmware_that_does_not_prove_healthy_is_rolled_back_by_itself(
     await offer(door, 2, maker.package(2, trial_s=8, **BROKEN[how]))
     await offer(door, 3, maker.package(3))
     await heard(door, journal.EVENT_UPDATE_CONFIRMED, 3)
+    tried = [r.value for r in door.site.verify() if r.type == journal.EVENT_UPDATE_ACTIVATED]
+    assert tried == [2, 3]
 
 
 async def test_an_update_is_confirmed_without_a_broker_by_door_and_bluetooth(

@@ -127,9 +127,7 @@ def upgrade() -> None:
     op.create_table(
         "sites",
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("time_zone", sa.String(length=64), nullable=False),
-        sa.Column("tz", sa.String(length=64), nullable=False),
-        sa.Column("holidays", sa.JSON(), nullable=False),
+        sa.Column("utc_offset_minutes", sa.Integer(), nullable=False),
         sa.Column("registry_version", sa.BigInteger(), nullable=False),
         sa.Column(
             "ord", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
