@@ -11,6 +11,7 @@ from hil.board.description import builtin
 from hil.demo.stage import EVENT_DEADLINE_S, Stage, expect
 from hil.osdp_reader import Reader, Terminal
 from hil.report import Step
+from hil.report.model import Outcome
 from hil.stack.installation import CONNECT_DEADLINE_S, LISTENING
 from hil.stack.station import execute
 from hil.vm import image
@@ -95,10 +96,12 @@ async def _shown(stage: Stage, what: str, show: Any) -> dict[str, Any]:
     """Show something to the reader; the record of what the door made of it."""
     door = stage.door(READER_DOOR)
     seen = {event["id"] for event in stage.events}
-    stage.scribe.said("Clara", READER_DOOR, what, "console")
+    began_s = time.monotonic()
     show()
     kinds = "access_denied" if what == "wrong code" else "access_granted"
     event = await stage.event(kinds, lambda e: e["id"] not in seen and e["device_id"] == door.device_id)
+    outcome: Outcome = "delivered" if event["status"] == "granted" else "refused"
+    stage.scribe.said("Clara", READER_DOOR, what, "pin", began_s, outcome=outcome)
     await stage.locked(READER_DOOR)
     return event
 
