@@ -1,7 +1,7 @@
-"""The one place on the board where it is decided who moves the bolt: Bluetooth, exit button, command.
+"""The one place on the board where it is decided who moves the bolt: Bluetooth, readers, exit contact, key switch, command.
 
-Each gathers the facts, asks `protocol.access.decide`, and on a grant releases the strike before anything is
-written.
+Each gathers the facts, asks `protocol.access.decide`, and on a grant releases the lock before anything is written; but that
+what opens once was used is written first.
 """
 
 from micropython import const
@@ -10,6 +10,7 @@ from protocol import access, journal
 from protocol.command import MODES
 from protocol.credential import DURESS, EXTENDED_TIME, ONE_TIME, Grant
 from protocol.handshake import ACTION_LOCK, ACTION_STATUS, ACTION_UNLOCK
+from protocol.table import ALL_KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Authority:
                 or table.find(token.credential_id) is not None
             ):
                 return
-            row = table.find(token.subject + b"\xff\xff\xff\xff")  # protocol.table.ALL_KEYS, unloaded
+            row = table.find(token.subject + ALL_KEYS)
         except OSError:
             self._parts.counters.up("revocations_read")
             return

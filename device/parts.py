@@ -19,6 +19,7 @@ from device.table_store import TableStore
 from protocol import journal
 from protocol.command import CommandGate
 from protocol.ids import id_bytes
+from protocol.table import KIND_REVOCATIONS, KIND_USERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Parts:
         store = JournalStore(base + "/journal", self.identity.begin_boot())
         self.recorder = Recorder(store, self.clock, self.counters)
         self.modes = Modes(self, NumberFile(base + "/mode"))
-        self.users = self._table("users", 1)  # protocol.table.KIND_USERS and KIND_REVOCATIONS, unloaded
-        self.revocations = self._table("revocations", 2)
+        self.users = self._table("users", KIND_USERS)
+        self.revocations = self._table("revocations", KIND_REVOCATIONS)
         self.gate = CommandGate(self.identity.device_id, self.identity.boot)
         self.authority = Authority(self)
         self.recorder.record(journal.EVENT_BOOT, value=machine.reset_cause())

@@ -1,6 +1,6 @@
 """Cards and PINs at the readers of the door: found in the table of users, and what guessing them comes to.
 
-Loaded with the first that is shown.
+Loaded where there is a reader.
 """
 
 from protocol import access, journal

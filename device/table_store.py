@@ -29,11 +29,10 @@ class TableStore:
         self._device = device
         self._highest = NumberFile(path)
         self._count = self._row_size = self.sequence = 0
-        if file_size(path) >= 0:  # most doors have none, and need not load what reads it
-            try:
-                self._enforce(self._check(path))
-            except (OSError, ProtocolError):
-                pass
+        try:
+            self._enforce(self._check(path))
+        except (OSError, ProtocolError):
+            pass  # there is none, or it was lost: see `damaged`
 
     @property
     def damaged(self) -> bool:
@@ -44,7 +43,6 @@ class TableStore:
         """The row with that key, or None. Raises OSError."""
         if self._count == 0:
             return None
-
         row = bytearray(self._row_size)
         with open(self._path, "rb") as f:
 
@@ -65,7 +63,6 @@ class TableStore:
         self._enforce(table)
 
     def _check(self, path: str) -> "Table":
-
         with open(path, "rb") as f:
             table = Table(f.read(HEADER_SIZE), self._device)
             if table.kind != self._kind or file_size(path) != table.size:
