@@ -51,6 +51,9 @@ class Line:
     # What is left of its rate of requests for files, and when it last asked.
     fetches: float = 0.0
     fetched_at: float = NEVER_PUSHED
+    # The same of the phones that ask for its list of revocations.
+    carries: float = 0.0
+    carried_at: float = NEVER_PUSHED
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

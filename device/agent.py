@@ -68,7 +68,7 @@ async def _serve_readers(parts: Parts) -> None:
 async def _run() -> None:
     parts = Parts()
     counters = parts.counters
-    ble = BleService(parts.identity, parts.authority, counters)
+    ble = BleService(parts)
     names = (
         "door",
         "ble",

@@ -43,7 +43,10 @@ class Authority:
         """What a challenge tells: (time, uncertainty) or None, and the revocation sequence."""
         now = self._parts.clock.now()
         clock = (int(now.t), int(now.u)) if now is not None else None
-        return clock, max(self._parts.config.current.revocation, self._parts.revocations.sequence)
+        table = self._parts.revocations
+        # Where there is a table, it has all of them, and the configuration only the first; one that was lost has none.
+        revocation = table.sequence if table.highest() else self._parts.config.current.revocation
+        return clock, revocation
 
     def bluetooth(self, auth: "Auth") -> "Tuple[int, int]":
         """Decide on a proof that was verified; returns the status and the sequence of its record."""

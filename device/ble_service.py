@@ -2,7 +2,7 @@
 
 A central reads a challenge, writes its proof in fragments, and is notified of the result. A central that is
 not done in time, or whose proof fails, is dropped: nobody may hold a connection slot, and every wrong proof
-costs a connection.
+costs a connection. What it writes of a file that it carries goes to `device.carrier`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import bluetooth
 from micropython import const
 
 from device.token_bucket import TokenBucket
+from protocol.carry import CARRY, PIECE
 from protocol.errors import ProtocolError
 from protocol.fragment import Reassembler, split
 from protocol.handshake import DoorSide
@@ -22,9 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
 
-    from device.authority import Authority
-    from device.counters import Counters
-    from device.identity import Identity
+    from device.carrier import Carrier
+    from device.parts import Parts
+    from protocol.carry import Load
 
 _SERVICE_UUID = const("6c617463-6877-6f72-6b00-000000000001")
 _CHALLENGE_UUID = const("6c617463-6877-6f72-6b00-000000000002")
@@ -34,9 +35,8 @@ _RESULT_UUID = const("6c617463-6877-6f72-6b00-000000000004")
 _ADVERTISE_US = const(100_000)
 _MTU = const(247)
 _MAX_CENTRALS = const(3)
-_MAX_QUEUE = const(
-    24
-)  # fragments that wait; a central that sends more is told nothing and dropped by its deadline
+_MAX_QUEUE = const(24)  # fragments that wait
+_MAX_WAITING = const(8)  # of one central: its share. What is more is lost, so the message is refused
 _IDLE_MS = const(5_000)
 _SWEEP_MS = const(500)
 _REFRESH_MS = const(4_000)  # younger than the nonce's life by more than a long read takes
@@ -64,6 +64,12 @@ class Central:
         self.fresh = False
         self.side: "Optional[DoorSide]" = None
         self.fragments = Reassembler()
+        self.waiting = 0
+        self.load: "Optional[Load]" = None
+
+    def progress(self) -> None:
+        """It did something that nobody can do for ever."""
+        self.active_ms = time.ticks_ms()
 
 
 def _queue() -> "Any":
@@ -85,10 +91,12 @@ def scan_response(door_id: bytes) -> bytes:
 class BleService:
     """`authority` decides and acts; this only carries."""
 
-    def __init__(self, identity: "Identity", authority: "Authority", counters: "Counters") -> None:
-        self._identity = identity
-        self._authority = authority
-        self._counters = counters
+    def __init__(self, parts: "Parts") -> None:
+        self._parts = parts
+        self._identity = parts.identity
+        self._authority = parts.authority
+        self._counters = parts.counters
+        self._carrier: "Optional[Carrier]" = None
         self._ble: "Any" = bluetooth.BLE()  # the stubs take handles for memoryviews
         self._flag = asyncio.ThreadSafeFlag()
         self._centrals = [Central() for _ in range(_MAX_CENTRALS)]
@@ -111,6 +119,7 @@ class BleService:
                 while self._writes:
                     central, handle, fragment = self._writes.popleft()
                     if central.handle == handle:
+                        central.waiting -= 1
                         await self._take(central, fragment)
                 beat()
                 await self._flag.wait()
@@ -191,8 +200,10 @@ class BleService:
             return
         central.handle = handle
         central.mtu = 23
-        central.active_ms = time.ticks_ms()
+        central.progress()
         central.fresh = False
+        central.waiting = 0
+        central.load = None
         central.side = DoorSide(self._identity.door_id, self._identity.boot)
         central.fragments.reset()
         self._offer(central)
@@ -202,9 +213,10 @@ class BleService:
         central = self._central(handle)
         if central is None or attribute != self._auth_handle:
             return
-        if len(self._writes) >= _MAX_QUEUE:
+        if central.waiting >= _MAX_WAITING or len(self._writes) >= _MAX_QUEUE:
             self._counters.up("ble_queue_full")
             return
+        central.waiting += 1
         # Read here: the next write of any central overwrites the value.
         self._writes.append((central, handle, self._ble.gatts_read(attribute)))
         self._flag.set()
@@ -229,6 +241,15 @@ class BleService:
             message = central.fragments.push(fragment)
             if message is None:
                 return
+            if message[0] in (CARRY, PIECE):
+                if self._carrier is None:
+                    from device.carrier import Carrier
+
+                    self._carrier = Carrier(self._parts, self._notify)
+                answer = self._carrier.take(central, message)
+                if answer is not None:
+                    await self._notify(central, answer)
+                return
             if not self._bucket.take(self._authority.uptime_ms()):
                 self._counters.up("ble_rate")
                 self._drop(central.handle)
@@ -249,7 +270,7 @@ class BleService:
         side = central.side
         assert side is not None
         central.fresh = False
-        central.active_ms = time.ticks_ms()
+        central.progress()
         auth = side.receive_auth(message, self._authority.uptime_ms(), self._identity.credential_root)
         status, sequence = self._authority.bluetooth(auth)
         clock, revocation = self._authority.challenge_facts()

@@ -44,12 +44,19 @@ def path_of(base: str) -> str:
     return base + "/inbox"
 
 
+def of(parts: "Parts") -> "Inbox":
+    """The inbox of this board, for whoever comes first: with a damaged certificate there is no uplink."""
+    if parts.inbox is None:
+        parts.inbox = Inbox(parts)
+    return parts.inbox
+
+
 class Inbox:
     """`news()` is called when there is a request to send."""
 
-    def __init__(self, parts: "Parts", news: "Callable[[], None]") -> None:
+    def __init__(self, parts: "Parts") -> None:
         self._parts = parts
-        self._news = news
+        self.news: "Callable[[], None]" = lambda: None
         self._path = path_of(parts.identity.base)
         self._queue: "List[Tuple[Offer, bytes]]" = []
         self._failed: "Dict[bytes, int]" = {}  # id: uptime
@@ -63,33 +70,64 @@ class Inbox:
         self._task: "Any" = None
         self._resume()
 
-    def offer(self, raw: "Buffer") -> None:
-        """A sealed offer came; raise a ProtocolError, or fetch it, now or in its turn."""
+    def offer(self, raw: "Buffer", carried: bool = False) -> "Offer":
+        """A sealed offer came; raise a ProtocolError, or fetch it, now or in its turn.
+
+        One that a phone carried is fetched now, in place of what nobody serves; see `wanted`.
+        """
         offer = self._open(raw)
+        if carried:
+            self._check_carried(offer)
         known = self._failed.get(offer.id)
         if known is not None and self._parts.clock.uptime_ms() - known < _FAILED_MS:
             raise Replayed("offer_failed")
+        if offer.version == self._parts.kinds[offer.kind][0]():
+            return offer
+        if carried:
+            self._make_room(offer)
         current = self._offer
         if current is not None and current.kind == offer.kind:
             if offer.version <= current.version:
-                return
+                return offer
             if self._task is None:
                 self._drop()  # superseded: nobody may serve it any more
         for queued, _ in self._queue:
             if queued.kind == offer.kind and queued.version >= offer.version:
-                return
+                return offer
         self._queue = [one for one in self._queue if one[0].kind != offer.kind]
         if len(self._queue) >= _MAX_QUEUE:
             raise Expired("offer_busy")
-        if offer.version != self._parts.kinds[offer.kind][0]():
-            self._queue.append((offer, bytes(raw)))
-            self._next()
+        self._queue.append((offer, bytes(raw)))
+        self._next()
+        return offer
 
-    def chunk(self, raw: "Buffer") -> None:
+    def _check_carried(self, offer: "Offer") -> None:
+        table = self._parts.revocations
+        if offer.kind != "revocations" or not offer.sums:
+            raise Malformed("offer_kind")
+        if offer.version < table.highest():  # of a table that was lost
+            raise Replayed("offer_older")
+
+    def _make_room(self, offer: "Offer") -> None:
+        current = self._offer
+        if current is None or (current.kind == offer.kind and current.version >= offer.version):
+            return
+        now = self._parts.clock.uptime_ms()
+        if self._task is not None or (self._asked is not None and now - self._asked < self._wait):
+            raise Expired("offer_busy")
+        self._queue = []  # the cloud offers again what is lacking
+        self._drop()
+
+    def wanted(self, offer: "Offer") -> int:
+        """Offset of the piece of this file that is to come, its size while it is checked, or -1: it is not under way."""
+        current = self._offer
+        return self._at if current is not None and current.id == offer.id else -1
+
+    def chunk(self, raw: "Buffer", carried: bool = False) -> None:
         """A piece came; raise Malformed if it is not the one that was asked for."""
         id, offset, data = split_chunk(raw)
         offer = self._offer
-        if offer is None or self._asked is None or id != offer.id:
+        if offer is None or id != offer.id or (self._asked is None and not carried):
             raise Malformed("chunk_stray")
         if offset < self._at:
             raise Replayed("chunk_repeated")
@@ -115,7 +153,7 @@ class Inbox:
         offer = self._offer
         if offer is not None and self._at >= offer.size and self._task is None:
             self._task = asyncio.create_task(self._take(offer))
-        self._news()
+        self.news()
 
     def request(self) -> "Optional[bytes]":
         """The request to send now, for `up/fetch`; or None."""
@@ -193,7 +231,7 @@ class Inbox:
             self._fail("memory")
         except OSError:
             self._fail("flash")
-        self._news()
+        self.news()
 
     async def _digest(self) -> bytes:
         state = hashlib.sha256()

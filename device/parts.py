@@ -23,7 +23,9 @@ from protocol.table import KIND_REVOCATIONS, KIND_USERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Tuple
+    from typing import Any, Callable, Dict, Optional, Tuple
+
+    from device.inbox import Inbox
 
 
 class Parts:
@@ -34,6 +36,7 @@ class Parts:
         self.door_changed: "Callable[[], None]" = _nothing
         # What may be fetched: (version in force, what takes a file of another); see device.inbox.
         self.kinds: "Dict[str, Tuple[Callable[[], int], Callable[[str, int], Any]]]" = {}
+        self.inbox: "Optional[Inbox]" = None  # see device.inbox.of
         self.pins = pinmap.load()
         self.door = Door(self.pins, self._door_reported, self._asked)
         self.identity = Identity(base)

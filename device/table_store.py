@@ -39,6 +39,10 @@ class TableStore:
         """Whether there is no table in force, and there was one."""
         return self.sequence == 0 and self._highest.value > 0
 
+    def highest(self) -> int:
+        """The highest sequence that was ever in force, or 0."""
+        return self._highest.value
+
     def find(self, key: bytes) -> "Optional[bytes]":
         """The row with that key, or None. Raises OSError."""
         if self._count == 0:

@@ -13,9 +13,8 @@ import sys
 
 from micropython import const
 
-from device import door_table
+from device import door_table, inbox
 from device.backoff import Backoff
-from device.inbox import Inbox
 from device.mqtt_client import MqttClient
 from device.tls_socket import PinMismatch
 from protocol import journal, messages, topics
@@ -27,7 +26,7 @@ from protocol.errors import Expired, Malformed, ProtocolError, Replayed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from device import chooser
     from device.certificate import Certificate
@@ -85,8 +84,9 @@ class Uplink:
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
         self._audit_due: "Dict[Any, Tuple[int, int]]" = {}  # by event: when the next may be recorded, and the wait before
         self._config_refused = ""
-        self._inbox = Inbox(parts, self.news)
-        self._handlers = {
+        self._inbox = inbox.of(parts)
+        self._inbox.news = self.news
+        self._handlers: "Dict[str, Callable[[Buffer], Any]]" = {
             "command": self._command,
             "ack": self._ack,
             "time": self._time,

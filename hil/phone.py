@@ -2,6 +2,7 @@
 
 phone = Phone.on(medium, "anna")                      # or Phone("anna"): the computer's own adapter
 result = await phone.unlock(bundle["doors"][0])       # PhoneResult(status="granted", ...)
+await phone.carry(cargo)                              # a newer list of revocations, for a door without a network
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.exc import BleakError
 
 from protocol.access import STATUS_GRANTED, STATUS_NAMES
+from protocol.carry import WANT_CHUNK, WANT_NOTHING
 from protocol.credential import attenuate
 from protocol.errors import ProtocolError
 from protocol.fragment import ATT_OVERHEAD, Reassembler, split
-from protocol.handshake import ACTION_UNLOCK, PhoneSide, Result
+from protocol.handshake import ACTION_UNLOCK, PhoneSide, Result, decode_challenge
+from protocol.host.carry import Cargo, decode_want
 from protocol.ids import id_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ NO_COMPANY = 0xFFFF  # the company identifier under which a door advertises its 
 
 SCAN_TIMEOUT = 6.0  # seconds; a door advertises every 100 ms
 TIMEOUT = 10.0  # seconds for the whole unlock: nobody waits longer in front of a door
+CARRY_TIMEOUT = 60.0  # seconds for a full table over a slow link at MTU 23
 MAX_ANSWERS = 32  # notifications that may wait; a door sends at most 2 at MTU 23
 
 
@@ -113,6 +117,11 @@ class PhoneResult:
         return self.status == STATUS_NAMES[STATUS_GRANTED]
 
 
+def is_behind(told: int, cargo: Cargo) -> bool:
+    """Whether a door that tells this revocation sequence, in CHAL or RESULT, lacks what is carried."""
+    return told < cargo.sequence
+
+
 def share(entry: Mapping[str, Any], *caveats: bytes) -> dict[str, Any]:
     """Narrow a bundle entry by caveats (``protocol.credential.caveat``) for another phone, offline."""
     key = DoorKey.parse(entry)
@@ -169,7 +178,7 @@ class Phone:
         attempt = _Attempt(key, action)
         try:
             async with asyncio.timeout(timeout):
-                device = await self._find(key, min(timeout, SCAN_TIMEOUT))
+                device = await self._find(key.door_id, min(timeout, SCAN_TIMEOUT))
                 attempt.lap("scan_ms")
                 return await self._authenticate(attempt, device)
         except TimeoutError as error:
@@ -177,8 +186,43 @@ class Phone:
         except BleakError as error:
             raise DoorHungUp(f"{key.name}: {error}", attempt.proof_sent) from error
 
-    async def _find(self, key: DoorKey, timeout: float) -> BLEDevice:
-        wanted = id_bytes(key.door_id)
+    async def carry(self, cargo: Cargo, timeout: float = CARRY_TIMEOUT, *, always: bool = False) -> bool:
+        """Hand the door what it lacks; whether it then says that it has it in force. No key is needed for it.
+
+        Raises PhoneError; what was handed over until then is kept by the door. What the door says here is not proved:
+        the revocation sequence in the RESULT of an unlock is. ``always``: ask even a door that is not behind.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                device = await self._find(cargo.door_id, min(timeout, SCAN_TIMEOUT))
+                return await self._hand_over(cargo, device, always)
+        except TimeoutError as error:
+            raise DoorTimeout(f"{cargo.door_id}: not handed over in {timeout} s") from error
+        except BleakError as error:
+            raise DoorHungUp(f"{cargo.door_id}: {error}") from error
+        except ProtocolError as error:
+            raise DoorAnswerForged(f"{cargo.door_id}: {error.reason}") from error
+
+    async def _hand_over(self, cargo: Cargo, device: BLEDevice, always: bool) -> bool:
+        link = _Link()
+        client = BleakClient(
+            device, link.on_disconnected, services=[SERVICE_UUID], backend=self._client_backend
+        )
+        async with client:
+            challenge = decode_challenge(bytes(await client.read_gatt_char(CHALLENGE_UUID)))
+            if not always and not is_behind(challenge.rev_seq, cargo):
+                return True
+            await client.start_notify(RESULT_UUID, link.on_notification)
+            await link.send(client, cargo.carry())
+            while True:
+                status, offset = decode_want(await link.receive())
+                if status != WANT_CHUNK:
+                    return status == WANT_NOTHING
+                for piece in cargo.pieces(offset):
+                    await link.send(client, piece)
+
+    async def _find(self, door_id: str, timeout: float) -> BLEDevice:
+        wanted = id_bytes(door_id)
 
         def is_it(_device: BLEDevice, advertisement: AdvertisementData) -> bool:
             return advertisement.manufacturer_data.get(NO_COMPANY) == wanted
@@ -188,7 +232,7 @@ class Phone:
             extra["backend"] = self._scanner_backend
         device = await BleakScanner.find_device_by_filter(is_it, timeout, **extra)
         if device is None:
-            raise DoorNotFound(f"{key.name} was not heard in {timeout} s")
+            raise DoorNotFound(f"{door_id} was not heard in {timeout} s")
         return device
 
     async def _authenticate(self, attempt: "_Attempt", device: BLEDevice) -> PhoneResult:
@@ -207,21 +251,11 @@ class Phone:
         return PhoneResult(name, result.audit_seq, result.rev_seq, result.time, attempt.timings)
 
 
-class _Attempt:
-    """One unlock under way."""
+class _Link:
+    """Messages to and from one door that is connected."""
 
-    def __init__(self, key: DoorKey, action: int) -> None:
-        self.proof_sent = False
-        self.timings: dict[str, float] = {}
-        self._action = action
-        self._side = PhoneSide(key.token, list(key.caveats), key.key, id_bytes(key.door_id))
+    def __init__(self) -> None:
         self._answers: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_ANSWERS)
-        self._since = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.timings[name] = (now - self._since) * 1000
-        self._since = now
 
     def on_notification(self, _characteristic: Any, data: bytearray) -> None:
         self._offer(bytes(data))
@@ -233,27 +267,54 @@ class _Attempt:
         if not self._answers.full():  # a door that floods us loses by it, not we
             self._answers.put_nowait(item)
 
+    async def send(self, client: BleakClient, message: bytes) -> None:
+        characteristic = client.services.get_characteristic(AUTH_UUID)
+        if characteristic is None:
+            raise DoorAnswerForged("the door has no AUTH characteristic")
+        for fragment in split(message, characteristic.max_write_without_response_size + ATT_OVERHEAD):
+            await client.write_gatt_char(characteristic, fragment, response=True)
+
+    async def receive(self) -> bytes:
+        """The next message; DoorHungUp, or a ProtocolError for what is none."""
+        fragments = Reassembler()
+        message = None
+        while message is None:
+            fragment = await self._answers.get()
+            if fragment is None:
+                raise DoorHungUp("the door ended the link without an answer")
+            message = fragments.push(fragment)
+        return message
+
+
+class _Attempt(_Link):
+    """One unlock under way."""
+
+    def __init__(self, key: DoorKey, action: int) -> None:
+        super().__init__()
+        self.proof_sent = False
+        self.timings: dict[str, float] = {}
+        self._action = action
+        self._side = PhoneSide(key.token, list(key.caveats), key.key, id_bytes(key.door_id))
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.timings[name] = (now - self._since) * 1000
+        self._since = now
+
     async def prove(self, client: BleakClient, challenge: bytes) -> None:
         try:
             message = self._side.authenticate(challenge, self._action, os.urandom(16))
         except ProtocolError as error:
             raise DoorAnswerForged(f"challenge: {error.reason}") from error
-        characteristic = client.services.get_characteristic(AUTH_UUID)
-        if characteristic is None:
-            raise DoorAnswerForged("the door has no AUTH characteristic")
         self.proof_sent = True
-        for fragment in split(message, characteristic.max_write_without_response_size + ATT_OVERHEAD):
-            await client.write_gatt_char(characteristic, fragment, response=True)
+        await self.send(client, message)
 
     async def answer(self) -> Result:
-        fragments = Reassembler()
         try:
-            while True:
-                fragment = await self._answers.get()
-                if fragment is None:
-                    raise DoorHungUp("the door ended the link without an answer", may_have_opened=True)
-                message = fragments.push(fragment)
-                if message is not None:
-                    return self._side.receive_result(message)
+            return self._side.receive_result(await self.receive())
+        except DoorHungUp as error:
+            error.may_have_opened = True
+            raise
         except ProtocolError as error:
             raise DoorAnswerForged(f"answer: {error.reason}", may_have_opened=True) from error

@@ -1,10 +1,11 @@
 """Files for a device that do not fit one message: the cloud offers one, the device asks for it piece by piece.
 
-    offer    sealed: {"dev", "kind", "ver", "size", "sha"}                       down/update
+    offer    sealed: {"dev", "kind", "ver", "size", "sha", "sums"}               down/update; phones
     request  {"id": <first 16 hex of sha>, "off": <offset>, "len": <length>}     up/fetch
     chunk    id 8 | offset 4 | data                                              down/chunk
 
-Chunks carry no MAC: the SHA-256 of the sealed offer is over all of them.
+Chunks carry no MAC: the SHA-256 of the sealed offer is over all of them. `sums` is in offers that anybody may carry: the
+first 8 bytes of the SHA-256 of each chunk, so that a wrong one is known before it is on flash.
 """
 
 import json
@@ -22,18 +23,21 @@ MAX_CHUNK = 2048  # bytes of data in one message: what a board holds besides all
 MAX_SIZE = 126_976  # 31 blocks of flash
 MAX_OFFER = 512  # an offer waits in RAM, as it came
 MAX_KIND = 16
+MAX_CARRIED = 12_288  # a file whose sums fit an offer; a full table of revocations has 12036
 ID_SIZE = 8
+SUM_SIZE = 8
 _HEAD = 12
 
 
 class Offer:
-    """A file that is to be had. `id`, the first 8 bytes of its digest, names it on the wire."""
+    """A file that is to be had. `id`, the first 8 bytes of its digest, names it on the wire; `sums` may be empty."""
 
-    def __init__(self, kind: str, version: int, size: int, sha256: bytes) -> None:
+    def __init__(self, kind: str, version: int, size: int, sha256: bytes, sums: bytes) -> None:
         self.kind = kind
         self.version = version
         self.size = size
         self.sha256 = sha256
+        self.sums = sums
         self.id = sha256[:ID_SIZE]
 
 
@@ -44,17 +48,20 @@ def open_offer(key: "Buffer", dev: str, raw: "Buffer") -> Offer:
     payload = open_sealed(bytes(key), LABEL_OFFER, raw)
     if payload.get("dev") != dev:
         raise WrongDevice("offer_device")
-    kind, sha = payload.get("kind"), payload.get("sha")
+    kind = payload.get("kind")
     if not isinstance(kind, str) or not 0 < len(kind) <= MAX_KIND:
         raise Malformed("offer_kind")
-    if not isinstance(sha, str) or len(sha) != 64 or sha.strip("0123456789abcdef"):
+    size = _number(payload.get("size"), MAX_SIZE)
+    sums = b""
+    if "sums" in payload:
+        sums = _hex(payload["sums"], (size + MAX_CHUNK - 1) // MAX_CHUNK * SUM_SIZE)
+    return Offer(kind, _number(payload.get("ver"), 0xFFFFFFFF), size, _hex(payload.get("sha"), 32), sums)
+
+
+def _hex(value: object, size: int) -> bytes:
+    if not isinstance(value, str) or len(value) != 2 * size or value.strip("0123456789abcdef"):
         raise Malformed("offer_sha")
-    return Offer(
-        kind,
-        _number(payload.get("ver"), 0xFFFFFFFF),
-        _number(payload.get("size"), MAX_SIZE),
-        bytes.fromhex(sha),
-    )
+    return bytes.fromhex(value)
 
 
 def _number(value: object, high: int) -> int:

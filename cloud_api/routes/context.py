@@ -28,7 +28,7 @@ from cloud_api.secrets import random_id
 from cloud_api.services import Cloud
 
 # Only for OpenAPI: the header itself is read by `Tokens`, which answers with our own problem.
-_bearer = HTTPBearer(auto_error=False, description="An API token: `latchwork-cloud token --help`.")
+bearer = HTTPBearer(auto_error=False, description="An API token: `latchwork-cloud token --help`.")
 
 _NAMES = {"ApiToken": "token"}
 
@@ -47,7 +47,7 @@ CloudDep = Annotated[Cloud, Depends(get_cloud)]
 async def get_caller(
     request: Request,
     cloud: CloudDep,
-    _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Principal:
     """The principal of the request; 401 without one."""
     return await cloud.tokens.from_header(request.headers.get("authorization"))

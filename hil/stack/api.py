@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
+from hil.phone import DoorKey
+from protocol.host.carry import Cargo, carrier_key
 from protocol.host.pins import client_context
 
 DEADLINE_S = 20.0
@@ -47,6 +49,25 @@ class Api:
 
     async def get(self, path: str, **query: Any) -> dict[str, Any]:
         return await self._call("GET", path, params=query)
+
+    async def revocations(self, key: DoorKey, have: Cargo | None = None) -> Cargo | None:
+        """What a phone with this key carries to its door, by that key alone, without our token; ``have`` if it is no newer.
+        None: nothing was ever revoked there.
+        """
+        now = int(time.time())
+        narrowed = b"".join(key.caveats)
+        mac = carrier_key(key.key, key.door_id, now)
+        proof = f"Carrier {key.token.hex()}.{narrowed.hex()}.{now}.{mac}"
+        try:
+            answer = await self._call(
+                "GET", f"/v1/doors/{key.door_id}/revocations", headers={"Authorization": proof}
+            )
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        found = Cargo.parse(answer)
+        return have if have is not None and have.sequence >= found.sequence else found
 
     async def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return await self._call("POST", path, json=body)

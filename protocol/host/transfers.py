@@ -20,6 +20,15 @@ def build_offer(dev: str, kind: str, version: int, data: bytes) -> dict[str, Any
     }
 
 
+def build_carried_offer(dev: str, kind: str, version: int, data: bytes) -> dict[str, Any]:
+    """Payload of an offer that phones may carry: it also tells each chunk from a wrong one. Raises LocalError."""
+    if len(data) > transfer.MAX_CARRIED:
+        raise LocalError("offer")
+    chunks = [data[at : at + transfer.MAX_CHUNK] for at in range(0, len(data), transfer.MAX_CHUNK)]
+    sums = [hashlib.sha256(chunk).digest()[: transfer.SUM_SIZE].hex() for chunk in chunks]
+    return {**build_offer(dev, kind, version, data), "sums": "".join(sums)}
+
+
 def transfer_id(data: bytes) -> str:
     """What requests call this file."""
     return hashlib.sha256(data).hexdigest()[: 2 * transfer.ID_SIZE]

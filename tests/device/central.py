@@ -65,11 +65,15 @@ class Central:
         return self.side.authenticate(challenge, action, os.urandom(16))
 
     async def answer(self) -> Result:
+        return self.side.receive_result(await self.message())
+
+    async def message(self) -> bytes:
+        """The next whole message that the door notifies."""
         fragments = Reassembler()
         async with asyncio.timeout(DEADLINE):
             while (message := fragments.push(await self._answers.get())) is None:
                 pass
-        return self.side.receive_result(message)
+        return message
 
     async def dropped(self) -> None:
         await asyncio.wait_for(self.gone.wait(), DEADLINE)

@@ -8,10 +8,12 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol import carry
 from protocol.errors import ProtocolError
+from protocol.host.carry import Cargo, decode_want
 from protocol.manifest import HEAD_SIZE, MANIFEST_SIZE, Manifest, open_manifest
 from protocol.rsa import SIGNATURE_SIZE, verify
-from protocol.transfer import MAX_CHUNK, open_offer, split_chunk
+from protocol.transfer import MAX_CHUNK, SUM_SIZE, Offer, open_offer, split_chunk
 
 KEY = rsa.generate_private_key(65537, 3072)
 MODULUS = KEY.public_key().public_numbers().n.to_bytes(SIGNATURE_SIZE, "big")
@@ -79,6 +81,28 @@ def test_a_chunk_of_anything_is_a_value_or_a_protocol_error(raw):
         assert id + offset.to_bytes(4, "big") + bytes(data) == raw
     except ProtocolError as error:
         assert error.reason == "chunk_size"
+
+
+@given(st.lists(st.binary(max_size=240), max_size=4), st.binary(min_size=1, max_size=600), st.integers(0, 2))
+def test_pieces_of_anything_give_a_chunk_of_the_offer_or_a_protocol_error(junk, file, good):
+    sums = hashlib.sha256(file).digest()[:SUM_SIZE]
+    load = carry.Load(Offer("revocations", 1, len(file), hashlib.sha256(file).digest(), sums))
+    load.begin(0)
+    pieces = list(Cargo("door_" + "0" * 16, 1, b"", file).pieces(0))
+    try:
+        for piece in [*pieces[:good], *(b"\x15" + one for one in junk)]:
+            chunk = load.push(piece)
+            assert chunk is None or bytes(chunk[12:]) == file
+    except ProtocolError as error:
+        assert error.reason in ("piece", "piece_sum")
+
+
+@given(st.binary(max_size=8))
+def test_an_answer_of_anything_is_a_want_or_a_protocol_error(raw):
+    try:
+        assert carry.want(*decode_want(raw)) == raw
+    except ProtocolError as error:
+        assert error.reason == "want"
 
 
 @given(st.binary(max_size=600) | st.text(max_size=300).map(str.encode))

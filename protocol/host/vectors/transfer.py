@@ -1,15 +1,17 @@
-"""Vectors of transfers: offers, requests, chunks."""
+"""Vectors of transfers: offers, requests, chunks, and what phones carry."""
 
 from typing import Any
 
+from protocol import carry
 from protocol import envelope as e
 from protocol import transfer as t
-from protocol.host.transfers import build_chunk, build_offer, transfer_id
-from protocol.host.vectors.case import DEVICE_ID, K_DEV, Vector, bad, good
+from protocol.host.transfers import build_carried_offer, build_chunk, build_offer, transfer_id
+from protocol.host.vectors.case import DEVICE_ID, K_DEV, Parts, Vector, bad, good, joined
 from protocol.keys import config_key
 
 _KEY = config_key(K_DEV)
 _FILE = bytes(range(256)) * 9  # two chunks, the second short
+_CARRIED = b"one small list of revocations"
 
 
 def transfer() -> list[Vector]:
@@ -68,6 +70,37 @@ def transfer() -> list[Vector]:
         ),
         bad("chunk_of_nothing", "chunk", {"wire": first[:12]}, "chunk_size"),
         bad("chunk_too_large", "chunk", {"wire": first + bytes(t.MAX_CHUNK)}, "chunk_size"),
+        *_carried(),
+    ]
+
+
+def _carried() -> list[Vector]:
+    payload = build_carried_offer(DEVICE_ID, "revocations", 9, _CARRIED)
+    given = {"key": _KEY, "device": DEVICE_ID}
+    text = e.seal(_KEY, e.LABEL_OFFER, payload)
+    short = e.seal(_KEY, e.LABEL_OFFER, {**payload, "sums": payload["sums"][:-2]})
+    taken = {"kind": "revocations", "version": 9, "size": len(_CARRIED), "sha256": payload["sha"]}
+    taken = {**taken, "id": payload["sha"][:16], "sums": payload["sums"]}
+    of = {"sha": payload["sha"], "size": len(_CARRIED), "sums": payload["sums"], "at": 0}
+    wanted: Parts = (
+        ("16", "version 1, message 6 (WANT)"),
+        ("00", "the chunk at"),
+        ("00000800", "offset 2048"),
+    )
+    piece: Parts = (
+        ("15", "version 1, message 5 (PIECE)"),
+        ("00000000", "offset 0"),
+        (_CARRIED, "data: here the whole file"),
+    )
+    wire = joined(piece)
+    chunk = bytes.fromhex(payload["sha"][:16]) + bytes(4) + _CARRIED
+    return [
+        good("carried_offer", "transfer_offer", {**given, "text": text}, taken),
+        bad("carried_offer_with_a_short_sum", "transfer_offer", {**given, "text": short}, "offer_sha"),
+        good("want", "want", {"status": carry.WANT_CHUNK, "offset": t.MAX_CHUNK}, joined(wanted), wanted),
+        good("piece", "piece", {**of, "wire": wire}, chunk, piece),
+        bad("piece_at_another_offset", "piece", {**of, "wire": wire[:4] + b"\1" + wire[5:]}, "piece"),
+        bad("piece_that_is_damaged", "piece", {**of, "wire": wire[:-1] + b"\0"}, "piece_sum"),
     ]
 
 

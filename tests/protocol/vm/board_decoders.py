@@ -3,10 +3,12 @@
 # ruff: noqa: PTH123  (MicroPython)
 
 import json
+from hashlib import sha256
 
 import cryptolib
 
-from device import provision
+from device import inbox, provision
+from device.carrier import Carrier
 from device.certificate import Certificate
 from device.parts import Parts
 from device.uplink import Uplink
@@ -102,6 +104,7 @@ def of_a_board(bundle, sealed):
     pieces = [
         bytes(8) + at.to_bytes(4, "big") + bytes(2048) for at in (0, 2048, 4096)
     ]  # the last is too long
+    found += carried(parts, sealed)
     found.append(("down_chunk", lambda raw: down("chunk", raw), pieces))
     certificate = Certificate(identity)
 
@@ -116,6 +119,57 @@ def of_a_board(bundle, sealed):
     found.append(("osdp_reply", osdp_reply, (b"\x16\x40", b"\x18\x48" + COVERED)))
     found.append(("provisioning", provision._Bundle, (bundle, "[" * 3000) + tuple(wrong_bundles(bundle))))
     return found
+
+
+class Central:
+    """What a carrier asks of a connection."""
+
+    handle, load = 1, None
+
+    def progress(self):
+        """It did something."""
+
+
+def carried(parts, sealed):
+    """What phones carry: an offer, within its seal and as it comes; and the pieces of one that was taken."""
+    parts.kinds["revocations"] = (lambda: 1, lambda path, version: None)
+    identity = parts.identity
+    file = bytes(300)
+    sums = sha256(file).digest()[:8].hex()
+    offer = {"dev": identity.device_id, "kind": "revocations", "ver": 2, "size": 300, "sums": sums}
+    offer["sha"] = sha256(file).digest().hex()
+    text = json.dumps(offer)
+    good = sealed(identity.config_key, envelope.LABEL_OFFER, text).encode()
+
+    def take(central, message):
+        parts.inbox = None  # nothing is under way, nothing has failed
+        try:
+            Carrier(parts, None).take(central, message)
+        finally:
+            parts.inbox = None
+
+    def pieces(raw):
+        inbox.remove_file(inbox.path_of(identity.base) + ".offer")
+        one = Central()
+        parts.inbox = None
+        carrier = Carrier(parts, None)
+        carrier.take(one, b"\x14" + good)
+        try:
+            carrier.take(one, raw or b"\0")
+        finally:
+            parts.inbox = None
+
+    return [
+        (
+            "carried_offer",
+            lambda text: take(
+                Central(), b"\x14" + sealed(identity.config_key, envelope.LABEL_OFFER, text).encode()
+            ),
+            (text,),
+        ),
+        ("carried", lambda raw: take(Central(), b"\x14" + raw), (good,)),
+        ("carried_piece", pieces, (b"\x15" + bytes(4) + file[:232], b"\x14" + good)),
+    ]
 
 
 def wrong_bundles(bundle):

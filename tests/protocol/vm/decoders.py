@@ -89,8 +89,7 @@ def command_payload(text):
 
 @decoder(
     '{"dev": "%s", "ver": 2, "rev": {"seq": 2, "creds": ["616e6e6130303031"], "gens": {"616e6e61": 3}}, "schedules": '
-    '{"1": [[127, 0, 1440], [31, 480, 60]]}, "tz": 60, "policy": {"max_u_s": 60, "open_s": 0.5, "held_s": 30}}'
-    % DEVICE
+    '"00011f0001e00438", "tz": "UTC0", "policy": {"max_u_s": 60, "open_s": 0.5, "held_s": 30}}' % DEVICE
 )
 def config_payload(text):
     config = parse_config(text, DEVICE)

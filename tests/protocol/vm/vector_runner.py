@@ -9,6 +9,7 @@ from device.counters import Counters
 from device.policy import ConfigKeeper
 from protocol import (
     access,
+    carry,
     clock,
     command,
     credential,
@@ -406,13 +407,29 @@ OPS["manifest"] = _manifest
 @op
 def transfer_offer(key, device, text):
     found = _offer(key, device, text)
-    return {
+    told = {
         "kind": found.kind,
         "version": found.version,
         "size": found.size,
         "sha256": found.sha256.hex(),
         "id": found.id.hex(),
     }
+    if found.sums:
+        told["sums"] = found.sums.hex()
+    return told
+
+
+@op
+def want(status, offset):
+    return carry.want(status, offset).hex()
+
+
+@op
+def piece(sha, size, sums, at, wire):
+    load = carry.Load(transfer.Offer("revocations", 1, size, unhex(sha), unhex(sums)))
+    load.begin(at)
+    found = load.push(bytes(wire))
+    return found and bytes(found).hex()
 
 
 @op
