@@ -75,5 +75,10 @@ class Central:
                 pass
         return message
 
+    @property
+    def silent(self) -> bool:
+        """Whether the door has said nothing that was not read."""
+        return self._answers.empty()
+
     async def dropped(self) -> None:
         await asyncio.wait_for(self.gone.wait(), DEADLINE)

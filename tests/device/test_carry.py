@@ -353,6 +353,7 @@ async def test_a_phone_that_never_offered_or_offers_twice_is_hung_up_on(listed: 
         await begun(central, cargo(listed))
         await central.send(cargo(listed).carry())
         await central.dropped()
+        assert central.silent  # it was refused; the deadline alone would have ended it later, after an answer
 
 
 async def test_a_list_takes_the_place_of_a_file_that_nobody_serves(door: Rig) -> None:
