@@ -68,6 +68,7 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
         "dev": device.id,
         "ver": device.config_version,
         "rev": {"seq": device.revocation_seq, **revocation_lists(session, device.door_id)},
+        "epoch": door.epoch,
         "schedules": "".join(window_row(s.number, *window) for s in schedules for window in s.windows),
         "holidays": "".join(_holiday_row(holiday) for holiday in site.holidays),
         "tz": site.tz,

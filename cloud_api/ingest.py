@@ -153,6 +153,7 @@ class Ingest:
             "journal_seq": state.jseq,
             "reported_config": state.cfg,
             "reported_revocation": state.rev,
+            "reported_epoch": state.epoch,
             "config_refused": state.cfg_refused,
             "firmware": state.fw,
             "door_state": state.door,

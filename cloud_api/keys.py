@@ -1,4 +1,4 @@
-"""Keys: minting the token of each door for a phone, and taking keys back.
+"""Keys: minting the token of each door for a phone, and ending all of a door at once by its key epoch.
 
 credential id = subject 4 (of the user) | serial 4 (of the key). A key has the same credential id at all its
 doors; what differs is the MAC key: each door's device has its own K_epoch, so a phone's bundle holds one
@@ -13,12 +13,15 @@ from sqlalchemy.orm import Session
 
 from cloud_api.clock import now_s
 from cloud_api.db.models import Device, Door, Key, KeyDoor, Schedule, User
+from cloud_api.device_config import configuration_changed
 from cloud_api.fleet import PURPOSE_K_DEV
 from cloud_api.problems import Problem
 from cloud_api.secrets import Vault
 from protocol.credential import Token, mint
 from protocol.keys import credential_root, epoch_key
 
+FIRST_EPOCH = 1
+LAST_EPOCH = 255  # one byte of a token
 SUBJECT_SIZE = 4
 SERIAL_SIZE = 4
 
@@ -31,6 +34,23 @@ class MintedDoor:
     name: str
     token: bytes
     key: bytes
+
+
+def rotate(session: Session, door: Door) -> list[str]:
+    """End every key of a door: only tokens of the next epoch open it. Returns the device to push to; 409 without a device,
+    or after the last epoch.
+    """
+    if session.scalar(select(Device.ord).where(Device.door_id == door.id, Device.status == "active")) is None:
+        raise Problem(409, "door_without_device", "The door has no device yet: provision one.")
+    if door.epoch >= LAST_EPOCH:
+        detail = (
+            f"Key epoch {LAST_EPOCH} is the last. Retire the door's device, create a device for the door again and provision"
+            " the board with it: that replaces its root key, ends all keys, and begins at epoch 1."
+        )
+        raise Problem(409, "key_epochs_used_up", detail)
+    door.epoch += 1
+    session.flush()
+    return configuration_changed(session, door_ids=[door.id])
 
 
 def new_subject(session: Session, organisation_id: str) -> bytes:

@@ -20,6 +20,7 @@ from cloud_api.db.models import Device, Door, Gateway
 from cloud_api.device_config import build_configuration
 from cloud_api.files import USERS, file_changed
 from cloud_api.fleet import PURPOSE_K_DEV
+from cloud_api.keys import FIRST_EPOCH
 from cloud_api.problems import Problem
 from cloud_api.registry import registry_changed
 from cloud_api.secrets import Vault, random_id
@@ -82,6 +83,7 @@ def provision(
         chain_seq=0,
         chain=store_chain(vault, device_id, initial_state(journal_key(k_dev))),
     )
+    door.epoch = FIRST_EPOCH  # of a new K_dev: no key of the device before fits it, whatever its epoch
     session.add(device)
     session.flush()
     registry_changed(session, door.site_id)

@@ -170,7 +170,7 @@ class Authority:
             Grant(token, caveats) if token is not None else None,
             action,
             parts.identity.door_id,
-            parts.identity.epoch,
+            parts.config.epoch,
             parts.clock.now(),
             config.max_u_s,
             schedule=config.schedule(token.schedule_id) if token is not None else None,

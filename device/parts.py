@@ -48,7 +48,12 @@ class Parts:
             lambda path, number: _update().take(self, path, number),
         )
         self.config = ConfigKeeper(
-            base + "/config", self.identity.config_key, self.identity.device_id, self.counters
+            base + "/config",
+            self.identity.config_key,
+            self.identity.device_id,
+            self.counters,
+            self.identity.epoch,
+            self._epoch_raised,
         )
         store = JournalStore(base + "/journal", self.identity.begin_boot())
         self.recorder = Recorder(store, self.clock, self.counters)
@@ -74,6 +79,10 @@ class Parts:
         """A new configuration is in force."""
         self._configure()
         self.recorder.record(journal.EVENT_CONFIG_APPLIED, value=self.config.current.version)
+
+    def _epoch_raised(self, epoch: int) -> None:
+        self.recorder.record(journal.EVENT_EPOCH_RAISED, value=epoch)
+        self.recorder.commit()
 
     def _configure(self) -> None:
         current = self.config.current

@@ -1,10 +1,11 @@
-"""The site's rules on this board: revocation list, schedules and door policy, from one sealed configuration.
+"""The site's rules on this board: revocation list, key epoch, schedules and door policy, from one sealed configuration.
 
-The envelope is kept on flash as it came, and its seal is checked again at each boot.
+The envelope is kept on flash as it came, and its seal is checked again at each boot. The key epoch is also kept by itself,
+before the configuration that raises it: it never falls, whatever becomes of that one.
 """
 
 from device import door_table
-from device.config_store import SlotFile
+from device.config_store import NumberFile, SlotFile
 from device.json_members import members, value
 from protocol.envelope import LABEL_CONFIG, open_text
 from protocol.errors import Malformed, ProtocolError, Replayed, WrongDevice
@@ -14,7 +15,7 @@ from protocol.x509_spki import check_pins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
     from device.counters import Counters
     from protocol.keys import Buffer
@@ -47,6 +48,7 @@ class Config:
 
     def __init__(self) -> None:
         self.version = 0
+        self.epoch = -1  # it does not say
         self.revocation = 0
         self.revocations = Rows()
         self.generations = Rows()
@@ -88,6 +90,8 @@ def parse_config(text: str, device_id: str) -> Config:
     for name, at, end in members(text):
         if name == "rev":
             _parse_revocations(config, text, at)
+        elif name == "epoch":
+            config.epoch = _integer(value(text, at, end), 255)
         elif name == "schedules":
             config.windows = _rows(value(text, at, end), 8 * MAX_WINDOWS)
             check_windows(config.windows)
@@ -179,9 +183,21 @@ def _rows(item: "Any", limit: int) -> bytes:
 
 
 class ConfigKeeper:
-    """The configuration in force. A newer one replaces it on flash first, in RAM then."""
+    """The configuration in force. A newer one replaces it on flash first, in RAM then.
 
-    def __init__(self, path: str, key: bytes, device_id: str, counters: "Counters") -> None:
+    `epoch` is the key epoch in force: the highest of provisioning (given here), of any configuration, of the floor
+    on flash. `raised(epoch)` records that a configuration raises it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        key: bytes,
+        device_id: str,
+        counters: "Counters",
+        epoch: int,
+        raised: "Callable[[int], None]",
+    ) -> None:
         self._slots = SlotFile(path)
         self._key = key
         self._device_id = device_id
@@ -192,6 +208,10 @@ class ConfigKeeper:
                 self.current = self._open(raw)
             except ProtocolError as e:
                 counters.up("config_stored_" + e.reason)
+        self._floor = NumberFile(path + ".epoch")
+        self.current.epoch = max(epoch, self.current.epoch)
+        self.epoch = max(self.current.epoch, self._floor.value)
+        self._raised = raised
 
     def accept(self, raw: "Buffer", peer: str = "") -> bool:
         """Take a sealed configuration; False if it is the one in force. Raises ProtocolError or OSError.
@@ -204,8 +224,16 @@ class ConfigKeeper:
             raise Replayed("config_older")
         if config.version == current.version:
             return False
+        if 0 <= config.epoch < self.epoch:
+            raise Replayed("config_epoch")
         if config.pins and peer and peer not in config.pins:
             raise Malformed("config_pins")
+        if config.epoch > current.epoch:
+            # In this order: after a cut between them the configuration comes again, and so does the record.
+            self._floor.save(config.epoch)
+            self.epoch = config.epoch
+            self._raised(config.epoch)
+        config.epoch = max(config.epoch, current.epoch)
         self._slots.save(raw)
         self.current = config
         return True

@@ -118,7 +118,7 @@ def _write(bundle: _Bundle, base: str) -> None:
     config.load()
     config.save(bundle.config.encode())
     NumberFile(base + "/floor").save(bundle.time_ms // 1000)
-    for name in ("users", "revocations", "spent"):
+    for name in ("users", "revocations", "spent", "config.epoch", "codes"):
         for slot in ("", ".0", ".1"):
             remove_file(base + "/" + name + slot)
     create_spent(base + "/spent")

@@ -3,6 +3,7 @@
 Loaded where there is a reader.
 """
 
+from device.config_store import NumberFile
 from protocol import access, journal
 from protocol.attempts import Attempts
 from protocol.credential import EXTENDED_TIME
@@ -20,7 +21,8 @@ class Readers:
 
     def __init__(self, parts: "Parts") -> None:
         self._parts = parts
-        self._attempts = Attempts()
+        self._codes = NumberFile(parts.identity.base + "/codes")
+        self._attempts = Attempts(self._codes.value, parts.config.current.codes)
 
     def shown(self, method: int, label: bytes, secret: bytes, out: bool) -> int:
         """Decide on the secret of a card or PIN, and act; returns the status."""
@@ -33,7 +35,7 @@ class Readers:
         by_code = method == journal.METHOD_PIN
         locked_out = by_code and attempts.locked_out(now)
         row = None if locked_out else self._row(lookup(parts.identity.lookup_key, label, secret))
-        token = user_token(row, parts.identity.epoch) if row is not None else None
+        token = user_token(row, parts.config.epoch) if row is not None else None
         facts = authority.facts(method, token)
         facts.locked_out = locked_out
         user = bytes(8)
@@ -49,8 +51,10 @@ class Readers:
                 attempts.right_code()
         elif status == access.STATUS_SECOND and not by_code:
             attempts.first(user, now)
-        elif status == access.STATUS_UNKNOWN and by_code:
-            self._wrong_code(now)
+        elif status == access.STATUS_UNKNOWN and by_code and attempts.wrong_code(now, config.codes):
+            parts.door.alarm(journal.EVENT_WRONG_CODES)
+        if by_code:
+            self._keep(attempts.wrong)
         if not locked_out:
             authority.tell(method, status, token)
         return status
@@ -62,6 +66,10 @@ class Readers:
             self._parts.counters.up("users_read")
             return None
 
-    def _wrong_code(self, now: int) -> None:
-        if self._attempts.wrong_code(now, self._parts.config.current.codes):
-            self._parts.door.alarm(journal.EVENT_WRONG_CODES)
+    def _keep(self, wrong: int) -> None:
+        """A reset gives no new attempts. A write for each wrong code, which a lock-out makes few, and none before a release."""
+        try:
+            if self._codes.value != wrong:
+                self._codes.save(wrong)
+        except OSError:
+            self._parts.counters.up("codes_write")

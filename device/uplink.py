@@ -213,6 +213,7 @@ class Uplink:
             "jseq": parts.recorder.store.committed,
             "cfg": parts.config.current.version,
             "rev": parts.config.current.revocation,
+            "epoch": parts.config.epoch,
             "fw": self._firmware,
             "door": door_table.STATE_NAMES[parts.door.state],
             "clk": [now.t, now.u] if now is not None else None,

@@ -1,6 +1,6 @@
 """What a door remembers of attempts for a while: wrong codes, first halves of dual credentials, and who went in.
 
-All in RAM: a reset forgets it. Times are milliseconds that do not wrap.
+In RAM, and a reset forgets it, but for the count of wrong codes, which its owner keeps. Times are milliseconds since boot.
 """
 
 TYPE_CHECKING = False
@@ -14,12 +14,13 @@ MAX_INSIDE = 64  # users whom anti-passback remembers; one more makes it forget 
 
 
 class Attempts:
-    """Of one door."""
+    """Of one door. `wrong` counts the wrong codes since the last right one; from `limit` of them on, each is a lock-out, and
+    so is a boot.
+    """
 
-    def __init__(self) -> None:
-        self._wrong = 0
-        self._lock_ms = 0  # of the last lock-out, since the last right code
-        self._until = 0
+    def __init__(self, wrong: int = 0, limit: int = 1) -> None:
+        self.wrong = wrong
+        self._until = self._lock_ms(limit)
         self._first = b""
         self._first_at = 0
         self._inside: "List[Tuple[bytes, int]]" = []
@@ -33,16 +34,18 @@ class Attempts:
 
         The next one after a lock-out begins another of twice the length.
         """
-        self._wrong += 1
-        if self._wrong < limit and not self._lock_ms:
-            return 0
-        self._lock_ms = min(MAX_LOCK_MS, self._lock_ms * 2 or FIRST_LOCK_MS)
-        self._until = now + self._lock_ms
-        return self._lock_ms
+        self.wrong += 1
+        lock = self._lock_ms(limit)
+        self._until = now + lock
+        return lock
 
     def right_code(self) -> None:
         """A code that was granted."""
-        self._wrong = self._lock_ms = 0
+        self.wrong = 0
+
+    def _lock_ms(self, limit: int) -> int:
+        over = self.wrong - max(1, limit)
+        return min(MAX_LOCK_MS, FIRST_LOCK_MS << min(over, 8)) if over >= 0 else 0
 
     def first(self, user: bytes, now: int) -> None:
         """The card of somebody who also needs a code."""

@@ -115,6 +115,7 @@ class Device(_Owned, Base):
     journal_seq: Mapped[int | None]
     reported_config: Mapped[int | None]
     reported_revocation: Mapped[int | None]
+    reported_epoch: Mapped[int | None] = mapped_column(Integer)
     config_refused: Mapped[str | None] = mapped_column(String(64))
     firmware: Mapped[str | None] = mapped_column(String(64))
     door_state: Mapped[str | None] = mapped_column(String(32))

@@ -90,7 +90,11 @@ class DeviceOut(BaseModel):
     reported_config_version: int | None
     revocation_seq: int
     reported_revocation_seq: int | None
-    in_sync: bool = Field(description="It has the newest configuration, tables and certificate.")
+    epoch: int = Field(description="Key epoch that it should have: that of its door.")
+    reported_epoch: int | None = Field(
+        description="The only one whose keys it lets in; null: it has not told."
+    )
+    in_sync: bool = Field(description="It has the newest configuration, key epoch, tables and certificate.")
     config_refused: str | None = Field(
         description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not."
     )
@@ -105,6 +109,7 @@ def _files(session: Session, row: Device) -> list[FileOut]:
 
 def _show(session: Session, row: Device) -> DeviceOut:
     files = _files(session, row)
+    epoch = session.execute(select(Door.epoch).where(Door.id == row.door_id)).scalar_one()
     return DeviceOut(
         id=row.id,
         door_id=row.door_id,
@@ -123,8 +128,11 @@ def _show(session: Session, row: Device) -> DeviceOut:
         revocation_seq=row.revocation_seq,
         reported_revocation_seq=row.reported_revocation,
         config_refused=row.config_refused,
+        epoch=epoch,
+        reported_epoch=row.reported_epoch,
         in_sync=row.reported_config == row.config_version
         and row.reported_revocation == row.revocation_seq
+        and row.reported_epoch == epoch
         and all(f.reported_version == f.version for f in files if f.kind != FIRMWARE),
         files=files,
         created_at=from_ms(row.created_at),

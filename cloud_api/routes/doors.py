@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from cloud_api.clock import from_ms
 from cloud_api.commands import AttemptOut, unlock
-from cloud_api.db.models import Door, Site
+from cloud_api.db.models import Device, Door, Event, Site
 from cloud_api.device_config import configuration_changed, push_configurations
+from cloud_api.events import add_cloud_event
+from cloud_api.keys import FIRST_EPOCH, rotate
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
 from cloud_api.routes.schemas import Body, DoorPath, Name, SiteId, id_pattern
@@ -58,11 +60,16 @@ class DoorOut(BaseModel):
     open_s: float
     held_s: int
     max_u_s: int
-    epoch: int = Field(description="Key epoch: keys minted for another one are refused.")
+    epoch: int = Field(description="Key epoch: keys are minted for this one.")
+    reported_epoch: int | None = Field(
+        description="The only one that its device lets in; null: it has not told. Until it is `epoch`, the device has not"
+        " heard of a rotation, and the keys from before it open."
+    )
     created_at: datetime
 
 
-def _show(row: Door) -> DoorOut:
+def _show(session: Session, row: Door) -> DoorOut:
+    device = select(Device.reported_epoch).where(Device.door_id == row.id, Device.status == "active")
     return DoorOut(
         id=row.id,
         site_id=row.site_id,
@@ -71,6 +78,7 @@ def _show(row: Door) -> DoorOut:
         held_s=row.held_s,
         max_u_s=row.max_u_s,
         epoch=row.epoch,
+        reported_epoch=session.scalar(device),
         created_at=from_ms(row.created_at),
     )
 
@@ -81,10 +89,10 @@ async def create_door(body: DoorIn, cloud: CloudDep, caller: Caller, response: R
 
     def work(session: Session) -> DoorOut:
         own(session, Site, body.site_id, caller)
-        row = Door(**identity("door", caller), **body.model_dump(), epoch=1)
+        row = Door(**identity("door", caller), **body.model_dump(), epoch=FIRST_EPOCH)
         session.add(row)
         session.flush()
-        return _show(row)
+        return _show(session, row)
 
     door = await cloud.db.write(work)
     response.headers["Location"] = f"/v1/doors/{door.id}"
@@ -103,13 +111,15 @@ async def list_doors(
     mine = select(Door).where(Door.organisation_id == caller.organisation_id)
     if site_id is not None:
         mine = mine.where(Door.site_id == site_id)
-    return await cloud.db.read(lambda session: fetch_page(session, mine, Door.ord, limit, cursor, _show))
+    return await cloud.db.read(
+        lambda session: fetch_page(session, mine, Door.ord, limit, cursor, lambda row: _show(session, row))
+    )
 
 
 @router.get("/doors/{id}")
 async def get_door(door_id: DoorPath, cloud: CloudDep, caller: Caller) -> DoorOut:
     """Read a door."""
-    return await cloud.db.read(lambda session: _show(own(session, Door, door_id, caller)))
+    return await cloud.db.read(lambda session: _show(session, own(session, Door, door_id, caller)))
 
 
 @router.patch("/doors/{id}")
@@ -123,9 +133,33 @@ async def change_door(door_id: DoorPath, body: DoorChange, cloud: CloudDep, call
             setattr(row, name, value)
         session.flush()
         devices = configuration_changed(session, door_ids=[door_id]) if changes.keys() - {"name"} else []
-        return _show(row), devices
+        return _show(session, row), devices
 
     door, devices = await cloud.db.write(work)
+    await push_configurations(cloud, devices)
+    return door
+
+
+@router.post("/doors/{id}/rotate-keys")
+async def rotate_keys(door_id: DoorPath, cloud: CloudDep, caller: Caller) -> DoorOut:
+    """End every key of a door at once, also those on phones and in backups that nobody knows of. PINs and cards go on.
+
+    There is no overlap. From now on keys are minted for the next epoch: each phone that comes for its bundle again (`POST
+    /v1/keys/{id}/mobile`) has a key that opens again. The device gets the epoch at once, or when it is next seen, and from
+    then on refuses every other key (`key_epoch_over`). Until then (`reported_epoch`) only the keys from before open it, so a
+    phone should keep the old one until the new one has opened.
+    """
+
+    def work(session: Session) -> tuple[DoorOut, list[str], Event]:
+        row = own(session, Door, door_id, caller)
+        devices = rotate(session, row)
+        facts = {"site_id": row.site_id, "door_id": row.id, "device_id": devices[0]}
+        data = {"by": caller.token_id, "epoch": row.epoch}
+        event = add_cloud_event(session, caller.organisation_id, "door_keys_rotated", **facts, data=data)
+        return _show(session, row), devices, event
+
+    door, devices, event = await cloud.db.write(work, durable=True)
+    cloud.hub.publish([event])
     await push_configurations(cloud, devices)
     return door
 

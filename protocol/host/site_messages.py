@@ -38,9 +38,9 @@ class Events(Message):
 
 
 class State(Message):
-    """up/state: the device's shadow. `clk` is (unix seconds, uncertainty), or None while the time is not known;
-    `cfg_refused` why the newest configuration is not in force, or None; `files` the version in force of each kind of
-    transfer, but of firmware.
+    """up/state: the device's shadow. `epoch` is the key epoch in force; `clk` (unix seconds, uncertainty), or None while
+    the time is not known; `cfg_refused` why the newest configuration is not in force, or None; `files` the version in
+    force of each kind of transfer, but of firmware.
     """
 
     limit: ClassVar[int] = MAX_UP
@@ -49,6 +49,7 @@ class State(Message):
     jseq: U32
     cfg: U32
     rev: U32
+    epoch: Annotated[int, Field(ge=0, le=255)] | None = None
     fw: Text
     door: Annotated[str, StringConstraints(max_length=32)]
     clk: tuple[Seconds, Seconds] | None = None

@@ -281,6 +281,7 @@ class Device:
             "jseq": self.chain.seq,
             "cfg": self.config["ver"],
             "rev": self.config["rev"]["seq"],
+            "epoch": self.config["epoch"],
             "fw": "1.0",
             "door": "closed",
             "clk": None,

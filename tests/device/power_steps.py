@@ -107,6 +107,37 @@ async def configure(scene: Scene, **changes: Any) -> None:
     scene.cfg = {version}
 
 
+OVER, OLD_EPOCH, NEW_EPOCH = 1, 2, 3
+
+
+async def _second_epoch(scene: Scene) -> None:
+    """So that the epoch before the old one has been, and could come back."""
+    await scene.rig.board.power_on()
+    await online(scene.rig)
+    await scene.rig.configured(epoch=OLD_EPOCH)
+
+
+async def _raise_epoch(scene: Scene) -> None:
+    """In force is one of the two, and each key but its own is refused. The record is there before the configuration, and
+    nothing older is in force once it is.
+    """
+
+    async def one_of_them(later: Scene) -> None:
+        epoch, site = later.state["epoch"], later.rig.site
+        assert epoch in (OLD_EPOCH, NEW_EPOCH)
+        raised = [record.value for record in site.verify() if record.type == journal.EVENT_EPOCH_RAISED]
+        assert epoch >= max(raised)
+        assert later.state["cfg"] != version or max(raised) == NEW_EPOCH
+        for tried in (OVER, OLD_EPOCH, NEW_EPOCH):
+            key = site.key_for_phone(epoch=tried, credential_id=b"epoch%03d" % tried)
+            status = (await later.phone.unlock(key, timeout=DEADLINE)).status
+            assert status == ("granted" if tried == epoch else "key_epoch_over")
+
+    scene.checks.append(one_of_them)
+    version = scene.rig.configuration + 1
+    await configure(scene, epoch=NEW_EPOCH)
+
+
 async def _backlog(scene: Scene) -> None:
     """Records that were never delivered."""
     rig = scene.rig
@@ -142,6 +173,7 @@ STEPS = (
     Step("pass through the door", _pass_through),
     Step("configuration", _configure),
     Step("acknowledgement of a backlog", _acknowledge, _backlog),
+    Step("key epoch", _raise_epoch, _second_epoch),  # last: it ends the key of the other steps
 )
 
 

@@ -232,6 +232,7 @@ async def test_nobody_comes_in_twice_within_the_forgiveness_time_unless_they_wen
     assert await bench.do(anna + ", True)", anna + ")", anna + ")") == [granted, granted, refused]
     assert await bench.do("tick(299)", anna + ")", "tick(1)", anna + ")") == [refused, granted]
     assert await bench.do("pin('9999')", "pin('9999')") == [granted, granted]
+    await bench.rig.reset()  # a bundle does not fit beside what is loaded
     await bench.provision(policy={"passback_s": 300, "way_out": 1})
     await bench.users({}, {CARD: User(ANNA)})
     assert await bench.do(anna + ")", anna + ")") == [granted, granted]
@@ -259,6 +260,66 @@ async def test_guessing_is_held_up_for_longer_each_time_and_audited_once_for_eac
     limits = [r for r in await bench.records() if r.type == journal.EVENT_WRONG_CODES]
     assert len(limits) == 3
     assert "locked_out" not in {status for _, _, status, _ in await bench.accesses()}
+
+
+async def test_a_reset_or_a_cut_gives_a_guesser_no_new_attempts(bench: Bench) -> None:
+    """Not one for each boot, and not the end of a lock-out."""
+    await bench.provision(policy={"codes": 3})
+    await bench.users({"1234": User(ANNA)}, {CARD: User(BERT)})
+    wrong, locked, granted = "unknown_credential", "locked_out", "granted"
+    booted = "now[0] = 0"  # the boot of the firmware; `tick` goes on from there
+    assert await bench.do("pin('0')", "pin('1')") == [wrong] * 2
+    await bench.rig.reset()
+    assert await bench.do(booted, "pin('2')", "pin('1234')") == [wrong, locked]
+    await bench.rig.board.power_cut()
+    await bench.rig.board.power_on()
+    assert await bench.do(
+        booted, "tick(29.9)", "pin('1234')", f"card({CARD!r})", "tick(0.1)", "pin('3')"
+    ) == [
+        locked,
+        granted,
+        wrong,
+    ]
+    await bench.rig.reset()
+    assert await bench.do(booted, "tick(59.9)", "pin('1234')", "tick(0.1)", "pin('1234')") == [
+        locked,
+        granted,
+    ]
+    await bench.rig.reset()
+    assert await bench.do(booted, "pin('4')", "pin('5')", "pin('1234')") == [wrong, wrong, granted]
+
+
+async def test_a_right_code_releases_before_anything_is_written_also_after_a_wrong_one(bench: Bench) -> None:
+    await bench.provision()
+    await bench.users({"1234": User(ANNA)})
+    assert await bench.do("pin('0')") == ["unknown_credential"]
+    released = await bench.execute("""
+        from device.config_store import SlotFile
+        from device.journal_store import JournalStore
+        seen = []
+        def watched(write):
+            def wrapper(*args):
+                seen.append(int(parts.door.released))
+                return write(*args)
+            return wrapper
+        SlotFile.save = watched(SlotFile.save)
+        JournalStore.commit = watched(JournalStore.commit)
+        pin('1234')
+        print(seen)
+    """)
+    assert released.strip() == "[1, 1]"  # the count of wrong codes, the record
+
+
+async def test_a_boot_forgives_anti_passback_and_its_record_tells_when(bench: Bench) -> None:
+    await bench.provision(policy={"passback_s": 300})
+    await bench.users({}, {CARD: User(ANNA)})
+    shown = f"card({CARD!r})"
+    assert await bench.do(shown, shown) == ["granted", "anti_passback"]
+    await bench.rig.reset()
+    assert await bench.do(shown, shown) == ["granted", "anti_passback"]
+    kinds = [r.type for r in await bench.records()]
+    granted = [at for at, kind in enumerate(kinds) if kind == journal.EVENT_ACCESS_GRANTED]
+    assert journal.EVENT_BOOT in kinds[granted[0] : granted[1]]
 
 
 async def test_a_day_of_guessing_tries_less_than_a_hundred_codes_and_does_not_fill_the_journal(

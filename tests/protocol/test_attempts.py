@@ -31,6 +31,18 @@ def test_codes_lock_the_keypad_out_as_the_model_says(steps, limit):
         assert attempts.wrong_code(now, limit) == (length if begins else 0)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(0, 6), st.integers(0, 2 * MAX_LOCK_MS))
+def test_a_boot_begins_with_the_lock_out_of_the_last_wrong_code(wrong, limit, now):
+    before = Attempts()
+    length = 0
+    for _ in range(wrong):
+        length = before.wrong_code(0, limit)
+    after = Attempts(before.wrong, limit)
+    assert after.locked_out(now) == (now < length)
+    assert after.wrong_code(now, limit) == before.wrong_code(now, limit)
+
+
 USERS = st.sampled_from([bytes([n]) * 8 for n in range(4)])
 
 

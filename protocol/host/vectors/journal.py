@@ -135,7 +135,16 @@ def journal() -> list[Vector]:
 def messages() -> list[Vector]:
     raws, _ = _chain()
     records = json.loads(build_events(raws[:2]))["r"]
-    state = {"boot": BOOT, "jseq": 4, "cfg": 7, "rev": 9, "fw": "0.1.0", "door": "locked", "clk": [NOW, 1]}
+    state = {
+        "boot": BOOT,
+        "jseq": 4,
+        "cfg": 7,
+        "rev": 9,
+        "epoch": 1,
+        "fw": "0.1.0",
+        "door": "locked",
+        "clk": [NOW, 1],
+    }
     nonce = bytes(range(0x70, 0x80)).hex()
     counters = {"uplink_connected": 1, "down_command_bad_mac": 2}
     audit = {

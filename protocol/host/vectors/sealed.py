@@ -196,6 +196,7 @@ CONFIGURATION: dict[str, Any] = {
     "dev": DEVICE_ID,
     "ver": 7,
     "rev": {"seq": 9, "creds": ["0a0b0c0d05060708"], "gens": {"0a0b0c0d": 2}},
+    "epoch": 1,
     "schedules": "00011f0001e0043800026000052801680002000100000168",
     "holidays": "019800220136a136bd02",
     "tz": "CET-1CEST,M3.5.0,M10.5.0/3",
@@ -240,6 +241,7 @@ def config() -> list[Vector]:
     taken = {
         "version": 7,
         "revocation": 9,
+        "epoch": 1,
         "max_u_s": 60,
         "door": [30, 10, 20, 0, 3, 60, 0, 0],
         "unlock_schedule": 0,
@@ -257,6 +259,9 @@ def config() -> list[Vector]:
             sealed({"ver": 8, "policy": {**CONFIGURATION["policy"], **_DOOR}}),
             {**taken, "version": 8, "door": [45, 15, 40, 500, 2, 30, 1, 1], "unlock_schedule": 2},
         ),
+        good("another_key_epoch", "config", sealed({"epoch": 255}), {**taken, "epoch": 255}),
+        refused("key_epoch_that_is_over", "config_epoch", {"epoch": 0}),
+        refused("key_epoch_of_two_bytes", "config_integer", {"epoch": 256}),
         *[
             refused("beyond_the_highest_" + name, "config_integer", {"policy": {name: highest + 1}})
             for name, highest in _HIGHEST.items()

@@ -25,7 +25,7 @@ class Counters:
 def whole():
     """Everything that a boot needs is there and fits together."""
     me = identity.Identity(BASE)
-    config = ConfigKeeper(BASE + "/config", me.config_key, me.device_id, Counters())
+    config = ConfigKeeper(BASE + "/config", me.config_key, me.device_id, Counters(), me.epoch, None)
     assert config.current.version > 0
     JournalStore(BASE + "/journal", me.begin_boot())
 

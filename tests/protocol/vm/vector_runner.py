@@ -310,14 +310,15 @@ def inside(t, u, not_before, not_after):
 
 @op
 def config(key, device, text):
-    for slot in ("config.0", "config.1"):
+    for slot in ("config.0", "config.1", "config.epoch.0", "config.epoch.1"):
         remove_file(slot)
-    keeper = ConfigKeeper("config", unhex(key), device, Counters())
+    keeper = ConfigKeeper("config", unhex(key), device, Counters(), 1, lambda epoch: None)
     keeper.accept(text.encode())
     found = keeper.current
     return {
         "version": found.version,
         "revocation": found.revocation,
+        "epoch": keeper.epoch,
         "max_u_s": found.max_u_s,
         "door": found.door,
         "unlock_schedule": found.unlock_schedule,
