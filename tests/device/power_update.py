@@ -4,9 +4,12 @@ One of two firmwares always runs, and what was told of an update holds.
 """
 
 import asyncio
+import os
 from typing import Any
 
+from hil import package
 from hil.board.flash import BLOCK, Cut, Where
+from hil.vm import image
 from protocol import journal
 from protocol.manifest import HEAD_SIZE
 from protocol.transfer import MAX_CHUNK
@@ -14,12 +17,18 @@ from tests.device.power_steps import Act, Scene, Step, online
 from tests.device.rig import DEADLINE
 from tests.device.test_update import BROKEN, ROLLED_BACK_S, Vendor, heard
 
-FIRST, SECOND, THIRD = 3, 4, 5  # versions; only the first comes to something
+SMALL, FIRST, SECOND, THIRD = 2, 3, 4, 5  # versions; only the first comes to something
+BALLAST = (
+    2 * MAX_CHUNK
+)  # of the small one: a first piece, one that ends a block of flash, a short one in the next
+SAYS = "the small firmware ran"
 TRIAL_S = 8
 EXPIRES_S = 3  # the trial of the third, which never confirms itself
 PIECE = 512
 CONFIRMED = 28  # in the trailer, the last block of a slot
-SAMPLE = 40  # one in so many writes of the download is cut: it has 1400
+SAMPLE = (
+    120  # one in so many writes of a full download is cut: it has 1400, and they are of the small one's kinds
+)
 
 
 def steps(maker: Vendor) -> tuple[Step, ...]:
@@ -31,13 +40,23 @@ def steps(maker: Vendor) -> tuple[Step, ...]:
         1 - -size // BLOCK - -size // PIECE
     )  # operation on the slots before the switch: the last of the image
     return (
-        Step("download of an update", _fetch(first), every=SAMPLE, stays=False),
+        Step("a small update", _fetch_small(_small(maker)), stays=False),
+        Step("download of a full update", _fetch(first), every=SAMPLE, stays=False),
         Step("switch to the update", _activate(first), _nearly(first), off=True, slots=last),
         Step("trial of the update", _confirm, off=True),
         Step("rollback of an update", _roll_back, _in_vain(second), off=True),
         # From the mark of its try on, which is the first write to the slots.
         Step("expiry of a trial", _expire, _activated(THIRD, third), off=True, slots=2, stays=False),
     )
+
+
+def _small(maker: Vendor) -> bytes:
+    """A firmware that boots, says so and ends: few enough writes to cut at each, from its offer until it is in force."""
+    source = maker.folder / "small.py"
+    source.write_text(f"def main():\n    print({SAYS!r})\n")
+    files = image.compile_files({"device/main.py": source})
+    built = image.pack({**files, "ballast": os.urandom(BALLAST)})
+    return package.sign(built, maker.key, SMALL, trial_s=TRIAL_S)
 
 
 def _runs(scene: Scene, possible: set[str]) -> None:
@@ -59,6 +78,26 @@ def _fetch(data: bytes) -> Act:
         await heard(scene.rig, journal.EVENT_UPDATE_ACTIVATED, FIRST)
         possible.remove("0.1.0")
         await heard(scene.rig, journal.EVENT_TRANSFER_TAKEN, FIRST)
+
+    return act
+
+
+def _fetch_small(data: bytes) -> Act:
+    """Once it was told that the update is activated, it is what boots first; it ends at once, so the one before comes back."""
+
+    async def act(scene: Scene) -> None:
+        board = scene.rig.board
+        told: list[int] = []
+
+        async def booted(later: Scene) -> None:
+            assert not told or SAYS in board.console.text
+
+        board.console.clear()
+        scene.checks.append(booted)
+        _runs(scene, {"0.1.0"})
+        await scene.rig.site.offer("firmware", SMALL, data)
+        told.append((await heard(scene.rig, journal.EVENT_UPDATE_ACTIVATED, SMALL)).seq)
+        await heard(scene.rig, journal.EVENT_TRANSFER_TAKEN, SMALL)
 
     return act
 
