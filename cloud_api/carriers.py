@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_api.clock import now_s
-from cloud_api.db.models import Device, DeviceFile, Key, KeyDoor, User
+from cloud_api.db.models import Device, DeviceFile, Door, Key, KeyDoor, User
 from cloud_api.files import REVOCATIONS, File, put_file
 from cloud_api.fleet import PURPOSE_K_DEV
 from cloud_api.problems import Problem, not_found, unauthorised
@@ -18,6 +18,7 @@ from cloud_api.revocations import build_revocations
 from cloud_api.secrets import Vault
 from protocol.credential import Grant, attenuate, decode_token, mint, split_caveats
 from protocol.errors import ProtocolError
+from protocol.handshake import ACTION_UNLOCK
 from protocol.host.carry import PROOF_LIFE_S, carrier_key
 from protocol.ids import id_bytes
 from protocol.keys import constant_equal, credential_root, epoch_key
@@ -65,14 +66,17 @@ def check_proof(session: Session, vault: Vault, door_id: str, proof: Proof) -> N
         token = decode_token(proof.token)
     except ProtocolError:
         raise refused() from None
+    epoch = session.execute(select(Door.epoch).where(Door.id == door_id)).scalar_one()
     k_dev = vault.open(PURPOSE_K_DEV, device.id, device.k_dev)
     key = mint(epoch_key(credential_root(k_dev), token.epoch), proof.token)
     for caveat in proof.caveats:
         key = attenuate(key, caveat)
     fits = constant_equal(proof.mac.encode(), carrier_key(key, door_id, proof.at).encode())
     grant = Grant(token, proof.caveats)
-    ended = now_s() >= grant.not_after or any(door != id_bytes(door_id) for door in grant.doors)
-    if not fits or ended or not _is_known(session, door_id, token.credential_id, token.generation):
+    opens = grant.permits(id_bytes(door_id), ACTION_UNLOCK)
+    over = token.epoch != epoch or now_s() >= grant.not_after
+    known = _is_known(session, door_id, token.credential_id, token.generation)
+    if over or not (fits and opens and known):
         raise refused()
 
 

@@ -53,15 +53,7 @@ def provision(
 ) -> tuple[Device, dict[str, Any]]:
     """Create the device of a door; returns the row and the bundle."""
     gateway = active_gateway(session, door.site_id)
-    taken = select(Device.id).where(Device.door_id == door.id, Device.status == "active")
-    if session.scalar(taken) is not None:
-        raise Problem(409, "door_has_device", "The door has a device: retire it first.")
-    listed = select(func.count()).select_from(Device).where(Device.site_id == door.site_id)
-    if session.execute(listed).scalar_one() >= MAX_DEVICES:
-        detail = (
-            f"A gateway's registry holds {MAX_DEVICES} devices, retired ones included: make another site."
-        )
-        raise Problem(409, "site_full", detail)
+    _check_room(session, door)
     device_id = random_id("dev")
     k_dev = secrets.token_bytes(KEY_SIZE)
     identity = authority.new_client(device_id)
@@ -90,26 +82,45 @@ def provision(
     if door_has_credentials(session, door.id):
         file_changed(session, USERS, [door.id])
     config = seal(config_key(k_dev), LABEL_CONFIG, build_configuration(session, device))
-    bundle = {
-        "device_id": device_id,
-        "door_id": door.id,
-        "site_id": door.site_id,
+    return device, {
+        **_place(device, gateway),
         "k_dev": _b64(k_dev),
         "certificate": _b64(identity.certificate),
         "private_key": _b64(identity.private_key),
         "ca": _b64(authority.ca_der),
+        "wifi": {"ssid": wifi.ssid, "key": wifi.key},
+        "epoch": door.epoch,
+        "config": config,
+        "time": now_ms(),
+    }
+
+
+def _check_room(session: Session, door: Door) -> None:
+    """409 if the door has a device, or its site as many as a registry holds."""
+    taken = select(Device.id).where(Device.door_id == door.id, Device.status == "active")
+    if session.scalar(taken) is not None:
+        raise Problem(409, "door_has_device", "The door has a device: retire it first.")
+    listed = select(func.count()).select_from(Device).where(Device.site_id == door.site_id)
+    if session.execute(listed).scalar_one() >= MAX_DEVICES:
+        detail = (
+            f"A gateway's registry holds {MAX_DEVICES} devices, retired ones included: make another site."
+        )
+        raise Problem(409, "site_full", detail)
+
+
+def _place(device: Device, gateway: Gateway) -> dict[str, Any]:
+    """Who the board is, and whom it connects to."""
+    return {
+        "device_id": device.id,
+        "door_id": device.door_id,
+        "site_id": device.site_id,
         "broker": {
             "host": gateway.host,
             "port": gateway.port,
             "server_name": "localhost",
             "pins": [gateway.broker_pin, gateway.backup_broker_pin],
         },
-        "wifi": {"ssid": wifi.ssid, "key": wifi.key},
-        "epoch": door.epoch,
-        "config": config,
-        "time": now_ms(),
     }
-    return device, bundle
 
 
 def _b64(raw: bytes) -> str:

@@ -178,7 +178,7 @@ class Phone:
         attempt = _Attempt(key, action)
         try:
             async with asyncio.timeout(timeout):
-                device = await self._find(key.door_id, min(timeout, SCAN_TIMEOUT))
+                device = await self._find(key.door_id, key.name, min(timeout, SCAN_TIMEOUT))
                 attempt.lap("scan_ms")
                 return await self._authenticate(attempt, device)
         except TimeoutError as error:
@@ -194,7 +194,7 @@ class Phone:
         """
         try:
             async with asyncio.timeout(timeout):
-                device = await self._find(cargo.door_id, min(timeout, SCAN_TIMEOUT))
+                device = await self._find(cargo.door_id, cargo.door_id, min(timeout, SCAN_TIMEOUT))
                 return await self._hand_over(cargo, device, always)
         except TimeoutError as error:
             raise DoorTimeout(f"{cargo.door_id}: not handed over in {timeout} s") from error
@@ -221,7 +221,7 @@ class Phone:
                 for piece in cargo.pieces(offset):
                     await link.send(client, piece)
 
-    async def _find(self, door_id: str, timeout: float) -> BLEDevice:
+    async def _find(self, door_id: str, name: str, timeout: float) -> BLEDevice:
         wanted = id_bytes(door_id)
 
         def is_it(_device: BLEDevice, advertisement: AdvertisementData) -> bool:
@@ -232,7 +232,7 @@ class Phone:
             extra["backend"] = self._scanner_backend
         device = await BleakScanner.find_device_by_filter(is_it, timeout, **extra)
         if device is None:
-            raise DoorNotFound(f"{door_id} was not heard in {timeout} s")
+            raise DoorNotFound(f"{name} was not heard in {timeout} s")
         return device
 
     async def _authenticate(self, attempt: "_Attempt", device: BLEDevice) -> PhoneResult:

@@ -50,9 +50,9 @@ class Api:
     async def get(self, path: str, **query: Any) -> dict[str, Any]:
         return await self._call("GET", path, params=query)
 
-    async def revocations(self, key: DoorKey, have: Cargo | None = None) -> Cargo | None:
-        """What a phone with this key carries to its door, by that key alone, without our token; ``have`` if it is no newer.
-        None: nothing was ever revoked there.
+    async def revocations(self, key: DoorKey) -> Cargo | None:
+        """What a phone with this key carries to its door, by that key alone, without our token. None: nothing was ever
+        revoked there.
         """
         now = int(time.time())
         narrowed = b"".join(key.caveats)
@@ -66,8 +66,7 @@ class Api:
             if error.status != 404:
                 raise
             return None
-        found = Cargo.parse(answer)
-        return have if have is not None and have.sequence >= found.sequence else found
+        return Cargo.parse(answer)
 
     async def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return await self._call("POST", path, json=body)

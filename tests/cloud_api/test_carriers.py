@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from protocol.credential import CAVEAT_DOOR, CAVEAT_NOT_AFTER, attenuate, caveat
+from protocol.credential import CAVEAT_ACTIONS, CAVEAT_DOOR, CAVEAT_NOT_AFTER, attenuate, caveat
 from protocol.envelope import LABEL_OFFER, open_sealed, seal
+from protocol.handshake import ACTION_STATUS
 from protocol.host.carry import Cargo, carrier_key
 from protocol.host.tables import revocations_table
 from protocol.host.transfers import build_carried_offer
@@ -94,8 +95,9 @@ async def test_a_shared_key_may_carry_until_it_ends(cloud: CloudProcess, site: S
     await revoke(site.api, (await phone_key(site.api, site.door_id))[1])
     soon, past = (caveat(CAVEAT_NOT_AFTER, (int(time.time()) + n).to_bytes(4, "big")) for n in (60, -60))
     assert (await ask(cloud, site.door_id, proof(mine, site.door_id, soon))).status_code == 200
-    for ended in (past, caveat(CAVEAT_DOOR, bytes(8))):
-        problem(await ask(cloud, site.door_id, proof(mine, site.door_id, ended)), 401, "unauthorised")
+    only_status = caveat(CAVEAT_ACTIONS, bytes((1 << ACTION_STATUS,)))
+    for refused in (past, caveat(CAVEAT_DOOR, bytes(8)), only_status):
+        problem(await ask(cloud, site.door_id, proof(mine, site.door_id, refused)), 401, "unauthorised")
 
 
 async def test_nobody_else_gets_it(cloud: CloudProcess, site: Site, stranger: httpx.AsyncClient) -> None:
@@ -129,6 +131,16 @@ async def test_nobody_else_gets_it(cloud: CloudProcess, site: Site, stranger: ht
     problem(await stranger.get(LIST.format(door)), 404, "not_found")
     await revoke(site.api, my_key)
     problem(await ask(cloud, door, proof(mine, door)), 401, "unauthorised")
+
+
+async def test_a_key_from_before_a_rotation_gets_nothing(cloud: CloudProcess, site: Site) -> None:
+    """K_epoch may be out: whoever has it could make a proof of any key."""
+    before, key_id = await phone_key(site.api, site.door_id)
+    await revoke(site.api, (await phone_key(site.api, site.door_id))[1])
+    await made(await site.api.post(f"/v1/doors/{site.door_id}/rotate-keys"), 200)
+    problem(await ask(cloud, site.door_id, proof(before, site.door_id)), 401, "unauthorised")
+    bundle = await made(await site.api.post(f"/v1/keys/{key_id}/mobile"), 200)
+    assert (await ask(cloud, site.door_id, proof(bundle["doors"][0], site.door_id))).status_code == 200
 
 
 async def test_a_flood_of_phones_is_cut(cloud: CloudProcess, site: Site) -> None:

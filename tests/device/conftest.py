@@ -10,6 +10,7 @@ import pytest
 from hil.board.description import builtin
 from tests.device.rig import Rig, rig
 from tests.device.site import Site
+from tests.device.users_bench import Bench
 
 
 @pytest.fixture
@@ -17,6 +18,12 @@ async def blank(tmp_path: Path) -> AsyncIterator[Rig]:
     """Not provisioned; its site is not running."""
     async with rig(tmp_path) as one:
         yield one
+
+
+@pytest.fixture
+async def bench(blank: Rig) -> Bench:
+    """Not provisioned either; the test is to hold its readers."""
+    return Bench(blank)
 
 
 @pytest.fixture

@@ -18,17 +18,15 @@ from tests.device.rig import DEADLINE
 from tests.device.test_update import BROKEN, ROLLED_BACK_S, Vendor, heard
 
 SMALL, FIRST, SECOND, THIRD = 2, 3, 4, 5  # versions; only the first comes to something
-BALLAST = (
-    2 * MAX_CHUNK
-)  # of the small one: a first piece, one that ends a block of flash, a short one in the next
+# Of the small one: a first piece, one that ends a block of flash, a short one in the next.
+BALLAST = 2 * MAX_CHUNK
 SAYS = "the small firmware ran"
 TRIAL_S = 8
 EXPIRES_S = 3  # the trial of the third, which never confirms itself
 PIECE = 512
 CONFIRMED = 28  # in the trailer, the last block of a slot
-SAMPLE = (
-    120  # one in so many writes of a full download is cut: it has 1400, and they are of the small one's kinds
-)
+# One in so many writes of a full download is cut: it has 1400, and they are of the small one's kinds.
+SAMPLE = 120
 
 
 def steps(maker: Vendor) -> tuple[Step, ...]:

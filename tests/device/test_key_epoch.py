@@ -7,12 +7,7 @@ import pytest
 from protocol import journal
 from protocol.host.tables import User
 from tests.device.rig import DEADLINE, Rig
-from tests.device.test_users import ANNA, BERT, CARD, Bench
-
-
-@pytest.fixture
-async def bench(blank: Rig) -> Bench:
-    return Bench(blank)
+from tests.device.users_bench import ANNA, BERT, CARD, Bench
 
 
 async def opens(rig: Rig, epoch: int) -> str:
