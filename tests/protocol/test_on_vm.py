@@ -22,7 +22,8 @@ def report(tmp_path_factory):
 
 def test_damaged_input_on_micropython_gives_a_value_or_a_protocol_error_and_keeps_the_heap(report):
     assert report.implementation == "micropython"
-    assert report.grown <= fuzz.MAX_GROWN
+    assert len(report.heap) == 3
+    assert max(report.heap) == report.heap[0]
     # Both sides of every decoder are reached, or the damage is of the wrong kind.
     assert not [name for name, taken in report.values.items() if not taken]
     assert sum(report.values.values()) > INPUTS // 50
@@ -66,15 +67,58 @@ def test_every_module_that_refuses_input_is_fuzzed(report):
     assert not {name: missed[name] for name in missed if 2 * len(missed[name]) > len(modules[name])}
 
 
-def test_the_fuzzer_tells_what_lets_another_error_through(tmp_path, monkeypatch):
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """Fuzz a firmware after these lines have broken it."""
+
+    def fuzz_broken(lines, inputs):
+        script = tmp_path / "broken.py"
+        script.write_text(f"{lines}\nexec(open({str(fuzz.SCRIPT)!r}).read())\n")
+        monkeypatch.setattr(fuzz, "SCRIPT", script)
+        asyncio.run(fuzz.fuzz(7, inputs, tmp_path, DEADLINE_S))
+
+    return fuzz_broken
+
+
+def test_the_fuzzer_tells_what_lets_another_error_through(broken):
     """And with it the seed and the input."""
-    broken = tmp_path / "broken.py"
-    broken.write_text(
-        f"from device import pinmap\npinmap.json = None\nexec(open({str(fuzz.SCRIPT)!r}).read())\n"
-    )
-    monkeypatch.setattr(fuzz, "SCRIPT", broken)
     with pytest.raises(fuzz.FuzzError, match=r"(?s)seed 7.*failed: pin_map .*AttributeError"):
-        asyncio.run(fuzz.fuzz(7, 1000, tmp_path, DEADLINE_S))
+        broken("from device import pinmap\npinmap.json = None", 1000)
+
+
+LEAK = """
+lost = None
+def lose(_):
+    global lost
+    lost = (lost,)
+def leak(owner, name, keep):
+    whole = getattr(owner, name)
+    def leaking(self, *given, **named):
+        keep(self)
+        return whole(self, *given, **named)
+    setattr(owner, name, leaking)
+from {module} import {owner}
+leak({owner}, {name!r}, {keep})
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "name", "keep"),
+    [
+        ("protocol.command", "CommandGate", "admit", "lose"),
+        ("device.certificate", "Certificate", "take", "lose"),
+        ("device.counters", "Counters", "up", "lose"),
+        ("device.inbox", "Inbox", "chunk", "lose"),
+        ("device.inbox", "Inbox", "offer", "lose"),
+        ("device.policy", "ConfigKeeper", "accept", "lose"),
+        ("device.recorder", "Recorder", "record", "lambda recorder: recorder.store._pending.append(b'')"),
+        ("device.uplink", "Uplink", "_answer", "lambda uplink: uplink._results.append(b'')"),
+    ],
+)
+def test_the_fuzzer_tells_what_is_kept_beyond_its_bound(broken, module, owner, name, keep):
+    """Of what is full when the heap is measured too."""
+    with pytest.raises(fuzz.FuzzError, match="seed 7: 10000 inputs, and the heap grew"):
+        broken(LEAK.format(module=module, owner=owner, name=name, keep=keep), 10_000)
 
 
 def test_json_that_wants_more_heap_than_a_board_has_is_malformed(tmp_path):

@@ -1,7 +1,5 @@
 """Decoders that only run on MicroPython: the provisioning bundle, and all that comes down from the broker."""
 
-# ruff: noqa: PTH123  (MicroPython)
-
 import json
 from hashlib import sha256
 
@@ -9,17 +7,8 @@ import cryptolib
 
 from device import inbox, provision
 from device.carrier import Carrier
-from device.certificate import Certificate
-from device.parts import Parts
-from device.uplink import Uplink
 from protocol import envelope
 from protocol.osdp_secure import Session
-
-
-class Context:
-    """What an uplink asks of its TLS context."""
-
-    peer = ""
 
 
 def aes(key, iv):
@@ -60,64 +49,32 @@ def osdp_reply(wire):
     return session.open(wire + (mac if len(wire) % 5 else b"0000"), 7)
 
 
-def of_a_board(bundle, sealed):
-    """(name, function, valid inputs) of each, for a board that was provisioned with that bundle."""
-    provision.apply(bundle, "lw")
-    parts = Parts("lw")
-    parts.kinds = {"t": (lambda: 1, lambda path, version: None)}
-    uplink = Uplink(parts, None, Context())
-    identity = parts.identity
-    dev = identity.device_id
-    now_s = parts.clock.floor + 100
-    command = {"dev": dev, "boot": identity.boot, "seq": 1, "exp": now_s + 5, "args": {}}
+def of_a_board(board):
+    """(name, function, valid inputs) of each."""
+    identity = board.parts.identity
+    command = {"dev": identity.device_id, "boot": identity.boot, "seq": 1, "exp": board.now_s + 5, "args": {}}
     command.update(id="act_" + "0" * 16, op="unlock")
-    offer = {"dev": dev, "kind": "t", "ver": 2, "size": 5000, "sha": "00" * 32}
-    inner = json.loads(json.loads(bundle)["config"])["p"]
+    time = {"dev": identity.device_id, "n": "00", "t": board.now_s * 1000}
+    offer = board.offer("t", b"", size=5000, sha="00" * 32)
     below = (
-        (
-            "time",
-            identity.time_key,
-            envelope.LABEL_TIME,
-            json.dumps({"dev": dev, "n": "00", "t": now_s * 1000}),
-        ),
+        ("time", identity.time_key, envelope.LABEL_TIME, json.dumps(time)),
         ("command", identity.command_key, envelope.LABEL_COMMAND, json.dumps(command)),
-        ("config", identity.config_key, envelope.LABEL_CONFIG, inner),
-        ("update", identity.config_key, envelope.LABEL_OFFER, json.dumps(offer)),
+        ("config", identity.config_key, envelope.LABEL_CONFIG, board.config_text),
+        ("update", identity.config_key, envelope.LABEL_OFFER, offer),
     )
 
-    def down(leaf, raw):
-        """By its handler, for the reason; then as the session would, which counts and audits it, and raises nothing."""
-        parts.clock.set(now_s * 1000, 1)
-        uplink._nonce, uplink._asked_ms = "00", parts.clock.uptime_ms()
-        if uplink._inbox is not None:
-            uplink._inbox.request()  # a chunk is for what was asked for
-        try:
-            uplink._handlers[leaf](raw)
-        finally:
-            uplink._postponed = None
-            uplink.received(uplink._prefix + leaf, raw)
-
     def within_its_seal(leaf, key, label):
-        return lambda text: down(leaf, sealed(key, label, text).encode())
+        return lambda text: board.down(leaf, board.sealed(key, label, text).encode())
 
     found = [("down_" + leaf, within_its_seal(leaf, key, label), (text,)) for leaf, key, label, text in below]
     pieces = [
         bytes(8) + at.to_bytes(4, "big") + bytes(2048) for at in (0, 2048, 4096)
     ]  # the last is too long
-    found += carried(parts, sealed)
-    found.append(("down_chunk", lambda raw: down("chunk", raw), pieces))
-    certificate = Certificate(identity)
-
-    def renewed(raw):
-        with open("renewed.der", "wb") as f:
-            f.write(raw)
-        certificate.take("renewed.der", 1)
-
-    with open("lw/certificate.der", "rb") as f:
-        found.append(("renewed_certificate", renewed, (f.read(),)))
+    found += carried(board)
+    found.append(("down_chunk", lambda raw: board.down("chunk", raw), pieces))
+    found.append(("renewed_certificate", board.renew, (board.shown,)))
     found.append(("osdp_answer", osdp_answer, (b"\x03\x12\x01" + bytes(17) + PROOF,)))
     found.append(("osdp_reply", osdp_reply, (b"\x16\x40", b"\x18\x48" + COVERED)))
-    found.append(("provisioning", provision._Bundle, (bundle, "[" * 3000) + tuple(wrong_bundles(bundle))))
     return found
 
 
@@ -130,46 +87,41 @@ class Central:
         """It did something."""
 
 
-def carried(parts, sealed):
+async def tell(_central, _message):
+    """The phone is notified."""
+
+
+def carried(board):
     """What phones carry: an offer, within its seal and as it comes; and the pieces of one that was taken."""
-    parts.kinds["revocations"] = (lambda: 1, lambda path, version: None)
-    identity = parts.identity
+    parts = board.parts
     file = bytes(300)
-    sums = sha256(file).digest()[:8].hex()
-    offer = {"dev": identity.device_id, "kind": "revocations", "ver": 2, "size": 300, "sums": sums}
-    offer["sha"] = sha256(file).digest().hex()
-    text = json.dumps(offer)
-    good = sealed(identity.config_key, envelope.LABEL_OFFER, text).encode()
+    text = board.offer("revocations", file, sums=sha256(file).digest()[:8].hex())
+    good = board.seal(envelope.LABEL_OFFER, text)
 
-    def take(central, message):
+    def take(*messages):
+        inbox.remove_file(inbox.path_of(parts.identity.base) + ".offer")
         parts.inbox = None  # nothing is under way, nothing has failed
+        central, carrier = Central(), Carrier(parts, tell)
         try:
-            Carrier(parts, None).take(central, message)
+            for message in messages:
+                carrier.take(central, message)
         finally:
-            parts.inbox = None
-
-    def pieces(raw):
-        inbox.remove_file(inbox.path_of(identity.base) + ".offer")
-        one = Central()
-        parts.inbox = None
-        carrier = Carrier(parts, None)
-        carrier.take(one, b"\x14" + good)
-        try:
-            carrier.take(one, raw or b"\0")
-        finally:
-            parts.inbox = None
+            board.tasks.run()
 
     return [
+        ("carried_offer", lambda text: take(b"\x14" + board.seal(envelope.LABEL_OFFER, text)), (text,)),
+        ("carried", lambda raw: take(b"\x14" + raw), (good,)),
         (
-            "carried_offer",
-            lambda text: take(
-                Central(), b"\x14" + sealed(identity.config_key, envelope.LABEL_OFFER, text).encode()
-            ),
-            (text,),
+            "carried_piece",
+            lambda raw: take(b"\x14" + good, raw or b"\0"),
+            (b"\x15" + bytes(4) + file[:232], b"\x14" + good),
         ),
-        ("carried", lambda raw: take(Central(), b"\x14" + raw), (good,)),
-        ("carried_piece", pieces, (b"\x15" + bytes(4) + file[:232], b"\x14" + good)),
     ]
+
+
+def of_provisioning(bundle):
+    """(name, function, valid inputs)."""
+    return "provisioning", provision._Bundle, (bundle, "[" * 3000) + tuple(wrong_bundles(bundle))
 
 
 def wrong_bundles(bundle):

@@ -21,6 +21,7 @@ from protocol.fragment import Reassembler
 from protocol.keypad import PinEntry
 
 DECODERS = {}
+settle = None  # brings what the decoders keep, within bounds, to the same point
 # By operation of the vectors, the label its envelope is sealed with: without a fitting seal nothing inside is read.
 LABELS = {
     "open": None,  # in the vector itself
@@ -196,8 +197,12 @@ def journal_segment(raw):
 
 
 if sys.implementation.name == "micropython":
-    from tests.protocol.vm.board_decoders import of_a_board
+    from tests.protocol.vm.board import Board
+    from tests.protocol.vm.board_decoders import of_a_board, of_provisioning
 
     with open(BUNDLE) as f:
-        for _name, _function, _seeds in of_a_board(f.read(), sealed):
-            DECODERS[_name] = _function, _seeds
+        _bundle = f.read()
+    _board = Board(_bundle, sealed)
+    settle = _board.settle
+    for _name, _function, _seeds in of_a_board(_board) + [of_provisioning(_bundle)]:
+        DECODERS[_name] = _function, _seeds
