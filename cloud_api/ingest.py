@@ -148,6 +148,7 @@ class Ingest:
         state = parse(cloud_messages.State, payload)
         line = await self._line(site_id, state.d)
         line.boot = state.boot
+        drift, uncertainty = state.drift_ppm or (None, None)
         values = {
             "boot": state.boot,
             "journal_seq": state.jseq,
@@ -155,6 +156,8 @@ class Ingest:
             "reported_revocation": state.rev,
             "reported_epoch": state.epoch,
             "config_refused": state.cfg_refused,
+            "drift_ppm": drift,
+            "drift_uncertainty_ppm": uncertainty,
             "firmware": state.fw,
             "door_state": state.door,
             "last_seen_at": line.last_seen_at,

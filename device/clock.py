@@ -1,4 +1,4 @@
-"""Wall time on the board: an interval that grows with drift, a floor on flash, and ticks that do not wrap."""
+"""Wall time on the board: an interval that grows with drift, a floor and the drift on flash, ticks that do not wrap."""
 
 import asyncio
 import time
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from protocol.clock import Interval
 
 _DRIFT_PPM = const(100)  # a 40 MHz crystal is within 10; leave room for heat
+# On flash, in one number: low + _ZERO_PPM, high + _ZERO_PPM, and 48 bits of floor. No drift is 0 there: none is known.
+_ZERO_PPM = const(_DRIFT_PPM + 1)
+_FLOOR_BITS = const(48)
 _FLOOR_STEP_S = const(3600)  # one flash write per hour
 _KEEP_MS = const(600_000)
 UNKNOWN_U = 0xFFFF
@@ -24,16 +27,16 @@ _EPOCH_2000 = const(946_684_800)  # unix time of the epoch of MicroPython's bare
 class Clock:
     """`uptime_ms` must be asked at least every six days, for ticks wrap; `run` sees to it."""
 
-    def __init__(self, floor: "NumberFile") -> None:
-        self._floor = floor
-        self._clock = IntervalClock(_DRIFT_PPM)
+    def __init__(self, kept: "NumberFile") -> None:
+        self._kept = kept
+        self._clock = clock = IntervalClock(_DRIFT_PPM)
+        drift = kept.value >> _FLOOR_BITS
+        if drift:
+            clock.low, clock.high = (drift >> 8) - _ZERO_PPM, (drift & 0xFF) - _ZERO_PPM
+        # Unix seconds that have passed for certain.
+        self.floor = kept.value & (1 << _FLOOR_BITS) - 1
         self._ticks = time.ticks_ms()
         self._uptime = 0
-
-    @property
-    def floor(self) -> int:
-        """Unix seconds that have passed for certain."""
-        return self._floor.value
 
     def uptime_ms(self) -> int:
         """Milliseconds since boot, never wrapping."""
@@ -53,11 +56,21 @@ class Clock:
         self._clock.set(t_ms, u_ms, self.uptime_ms())
         self.keep_floor()
 
+    def drift(self) -> "Tuple[int, int]":
+        """How fast the crystal runs, and the uncertainty of that, in ppm."""
+        low, high = self._clock.low, self._clock.high
+        middle = (low + high) // 2
+        return middle, high - middle
+
     def keep_floor(self) -> None:
-        """Move the floor on flash if it is an hour behind what has passed for certain."""
+        """Move the floor on flash if it is an hour behind what has passed for certain; the drift goes with it."""
         now = self.now()
-        if now is not None and now.t - now.u >= self._floor.value + _FLOOR_STEP_S:
-            self._floor.save(int(now.t - now.u))
+        if now is not None and now.t - now.u >= self.floor + _FLOOR_STEP_S:
+            clock = self._clock
+            drift = (clock.low + _ZERO_PPM) << 8 | clock.high + _ZERO_PPM
+            floor = int(now.t - now.u)
+            self._kept.save(drift << _FLOOR_BITS | floor)
+            self.floor = floor
 
     async def run(self, failed: "Callable[[], None]") -> None:
         """Count on over a wrap of the ticks, and keep the floor; `failed` hears of a flash that refuses."""
@@ -72,7 +85,7 @@ class Clock:
         """Time and uncertainty for a record; the floor and UNKNOWN_U while the time is not known."""
         now = self.now()
         if now is None:
-            return self._floor.value, UNKNOWN_U
+            return self.floor, UNKNOWN_U
         return int(now.t), min(UNKNOWN_U - 1, int(now.u))
 
 

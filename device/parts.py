@@ -40,9 +40,8 @@ class Parts:
         self.pins = pinmap.load()
         self.door = Door(self.pins, self._door_reported, self._asked)
         self.identity = Identity(base)
-        floor = NumberFile(base + "/floor")
-        set_rtc_to(floor.value)
-        self.clock = Clock(floor)
+        self.clock = Clock(NumberFile(base + "/floor"))
+        set_rtc_to(self.clock.floor)
         self.kinds["firmware"] = (
             lambda: _update().version(),
             lambda path, number: _update().take(self, path, number),

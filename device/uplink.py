@@ -42,6 +42,9 @@ _ACK_MS = const(10_000)  # a batch that is not acknowledged by then is sent agai
 _TIME_AGAIN_MS = const(10_000)
 _TIME_EVERY_MS = const(3_600_000)
 _MAX_ROUND_TRIP_MS = const(10_000)  # a time that took longer says too little
+_ROUNDED_MS = const(
+    4
+)  # both clocks count whole milliseconds: 1 in t, 2 in the round trip, 1 in what passes until it is used
 _LOG_EVERY_MS = const(15_000)
 _HOLE_EVERY_MS = const(3_600_000)
 _HOLE_STEP = const(256)
@@ -217,6 +220,7 @@ class Uplink:
             "fw": self._firmware,
             "door": door_table.STATE_NAMES[parts.door.state],
             "clk": [now.t, now.u] if now is not None else None,
+            "drift_ppm": parts.clock.drift(),
             # That of the firmware is in `fw`, and asking for it would load what updates.
             "files": {kind: of[0]() for kind, of in parts.kinds.items() if kind != "firmware"},
         }
@@ -364,10 +368,10 @@ class Uplink:
         if t_ms // 1000 < parts.clock.floor:
             raise Expired("below_floor")
         first = parts.clock.now() is None
-        parts.clock.set(t_ms + round_trip // 2, round_trip // 2 + 1)
+        parts.clock.set(t_ms + round_trip // 2, round_trip // 2 + _ROUNDED_MS)
         if first:
             parts.recorder.record(journal.EVENT_TIME_SET)
-            self._state_due = True
+        self._state_due = True
         self._work.set()
 
     def _config(self, raw: "Buffer") -> None:

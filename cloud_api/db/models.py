@@ -117,6 +117,8 @@ class Device(_Owned, Base):
     reported_revocation: Mapped[int | None]
     reported_epoch: Mapped[int | None] = mapped_column(Integer)
     config_refused: Mapped[str | None] = mapped_column(String(64))
+    drift_ppm: Mapped[int | None] = mapped_column(Integer)
+    drift_uncertainty_ppm: Mapped[int | None] = mapped_column(Integer)
     firmware: Mapped[str | None] = mapped_column(String(64))
     door_state: Mapped[str | None] = mapped_column(String(32))
     last_seen_at: Mapped[int | None]

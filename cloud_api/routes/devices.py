@@ -17,7 +17,7 @@ from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.provisioning import Wifi, provision
 from cloud_api.registry import push_registry, registry_changed
 from cloud_api.routes.context import Caller, CloudDep, own, resource_router
-from cloud_api.routes.schemas import Body, DevicePath, DoorId, Name, id_pattern
+from cloud_api.routes.schemas import Body, DevicePath, DoorId, Drift, DriftUncertainty, Name, id_pattern
 
 router = resource_router("devices")
 
@@ -98,6 +98,8 @@ class DeviceOut(BaseModel):
     config_refused: str | None = Field(
         description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not."
     )
+    drift_ppm: Drift
+    drift_uncertainty_ppm: DriftUncertainty
     files: list[FileOut] = Field(description="Tables and other files that it fetches piece by piece.")
     created_at: datetime
 
@@ -128,6 +130,8 @@ def _show(session: Session, row: Device) -> DeviceOut:
         revocation_seq=row.revocation_seq,
         reported_revocation_seq=row.reported_revocation,
         config_refused=row.config_refused,
+        drift_ppm=row.drift_ppm,
+        drift_uncertainty_ppm=row.drift_uncertainty_ppm,
         epoch=epoch,
         reported_epoch=row.reported_epoch,
         in_sync=row.reported_config == row.config_version

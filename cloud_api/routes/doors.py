@@ -16,7 +16,7 @@ from cloud_api.events import add_cloud_event
 from cloud_api.keys import FIRST_EPOCH, rotate
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
-from cloud_api.routes.schemas import Body, DoorPath, Name, SiteId, id_pattern
+from cloud_api.routes.schemas import Body, DoorPath, Drift, DriftUncertainty, Name, SiteId, id_pattern
 
 router = resource_router("doors")
 
@@ -65,11 +65,13 @@ class DoorOut(BaseModel):
         description="The only one that its device lets in; null: it has not told. Until it is `epoch`, the device has not"
         " heard of a rotation, and the keys from before it open."
     )
+    drift_ppm: Drift
+    drift_uncertainty_ppm: DriftUncertainty
     created_at: datetime
 
 
 def _show(session: Session, row: Door) -> DoorOut:
-    device = select(Device.reported_epoch).where(Device.door_id == row.id, Device.status == "active")
+    device = session.scalar(select(Device).where(Device.door_id == row.id, Device.status == "active"))
     return DoorOut(
         id=row.id,
         site_id=row.site_id,
@@ -78,7 +80,9 @@ def _show(session: Session, row: Door) -> DoorOut:
         held_s=row.held_s,
         max_u_s=row.max_u_s,
         epoch=row.epoch,
-        reported_epoch=session.scalar(device),
+        reported_epoch=device.reported_epoch if device else None,
+        drift_ppm=device.drift_ppm if device else None,
+        drift_uncertainty_ppm=device.drift_uncertainty_ppm if device else None,
         created_at=from_ms(row.created_at),
     )
 

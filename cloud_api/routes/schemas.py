@@ -54,6 +54,18 @@ UserId = Annotated[str, Field(pattern=id_pattern("user"), examples=["user_45c48c
 ScheduleId = Annotated[str, Field(pattern=id_pattern("sch"), examples=["sch_d3d9446802a44259"])]
 PackageId = Annotated[str, Field(pattern=id_pattern("pkg"), examples=["pkg_a87ff679a2f3e71d"])]
 
+Drift = Annotated[
+    int | None,
+    Field(
+        examples=[60],
+        description="How fast the crystal of its board runs, in ppm; null: it has not told.",
+    ),
+]
+DriftUncertainty = Annotated[
+    int | None,
+    Field(examples=[13], description="To either side, and heat and age counted in; 100: nothing learnt yet."),
+]
+
 SitePath = Annotated[str, Path(alias="id", pattern=id_pattern("site"))]
 DoorPath = Annotated[str, Path(alias="id", pattern=id_pattern("door"))]
 DevicePath = Annotated[str, Path(alias="id", pattern=id_pattern("dev"))]

@@ -16,6 +16,7 @@ from protocol.transfer import MAX_CHUNK, MAX_KIND, MAX_SIZE
 
 MAX_UP = 16_384  # what a device may send in one message
 MAX_COUNTERS = 64
+MAX_PPM = 10_000  # no crystal is so wrong
 MAX_FILES = 8  # kinds of transfers that a device may tell of
 
 Hex128 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -39,8 +40,8 @@ class Events(Message):
 
 class State(Message):
     """up/state: the device's shadow. `epoch` is the key epoch in force; `clk` (unix seconds, uncertainty), or None while
-    the time is not known; `cfg_refused` why the newest configuration is not in force, or None; `files` the version in
-    force of each kind of transfer, but of firmware.
+    the time is not known; `drift_ppm` how fast its crystal runs, and the uncertainty of that; `cfg_refused` why the newest
+    configuration is not in force, or None; `files` the version in force of each kind of transfer, but of firmware.
     """
 
     limit: ClassVar[int] = MAX_UP
@@ -53,6 +54,9 @@ class State(Message):
     fw: Text
     door: Annotated[str, StringConstraints(max_length=32)]
     clk: tuple[Seconds, Seconds] | None = None
+    drift_ppm: (
+        tuple[Annotated[int, Field(ge=-MAX_PPM, le=MAX_PPM)], Annotated[int, Field(ge=0, le=MAX_PPM)]] | None
+    ) = None
     cfg_refused: Text | None = None
     files: dict[Annotated[str, StringConstraints(min_length=1, max_length=MAX_KIND)], U32] | None = Field(
         default=None, max_length=MAX_FILES

@@ -186,6 +186,19 @@ async def test_time_is_answered_under_the_devices_time_key(site: Site) -> None:
     assert answer["t"] > 1_700_000_000_000
 
 
+async def test_the_drift_of_a_crystal_is_shown_with_its_device_and_its_door(site: Site) -> None:
+    door = f"/v1/doors/{site.door_id}"
+    assert (await made(await site.api.get(door), 200))["drift_ppm"] is None
+    await site.device.send_state(drift_ppm=[-60, 12])
+    shown = await until(site.api, door, lambda body: body["drift_ppm"] == -60)
+    assert shown["drift_uncertainty_ppm"] == 12
+    device = await made(await site.api.get(f"/v1/devices/{site.device.id}"), 200)
+    assert (device["drift_ppm"], device["drift_uncertainty_ppm"]) == (-60, 12)
+    empty = await new_door(site.api, shown["site_id"])
+    shown = await made(await site.api.get(f"/v1/doors/{empty['id']}"), 200)
+    assert (shown["drift_ppm"], shown["drift_uncertainty_ppm"]) == (None, None)
+
+
 async def test_a_gateways_audit_is_stored_once_and_acknowledged(site: Site) -> None:
     gateway = site.device.gateway
     event = {"type": "admission_refused", "t": 1_800_000_000, "data": {"reason": "wrong_pin"}}

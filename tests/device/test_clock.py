@@ -134,6 +134,18 @@ async def test_a_time_of_the_future_ends_the_keys_of_today(door: Rig) -> None:
     assert (await site.counters())["down_time_below_floor"] >= 1
 
 
+def test_a_board_that_has_learnt_its_crystal_is_within_ten_seconds_after_a_reset_and_a_week_alone(
+    tmp_path: Path,
+) -> None:
+    assert "learnt" in run_on_vm("clock_learns.py", cwd=tmp_path, heap="1M")
+
+
+async def test_a_state_tells_what_is_known_of_the_crystal(door: Rig) -> None:
+    """Of a minute nothing can be: it is what it says of every board of its kind."""
+    await door.site.admission.kick(DEVICE)
+    assert (await door.site.next("state"))["drift_ppm"] == [0, 100]
+
+
 def test_the_uptime_outlives_the_wrap_of_the_ticks(tmp_path: Path) -> None:
     """Forty days without a soul: the clock task alone keeps the uptime, and the token bucket fills."""
     assert "forty days" in run_on_vm("clock_wraps.py", cwd=tmp_path, heap="1M")

@@ -52,6 +52,7 @@ async def test_time_state_and_log_pass_with_the_device_named(world: World) -> No
     async with world.cloud.connected() as cloud, world.gateway():
         await registered(world, cloud)
         state = {"boot": 3, "jseq": 9, "cfg": 1, "rev": 0, "fw": "1.0", "door": "closed", "clk": [1.5, 2]}
+        state["drift_ppm"] = [-60, 12]
         async with world.device() as device:
             await device.publish(f"d/{DEV1}/up/state", state)
             assert await cloud.up("state") == {"d": DEV1, **state}

@@ -144,6 +144,7 @@ def messages() -> list[Vector]:
         "fw": "0.1.0",
         "door": "locked",
         "clk": [NOW, 1],
+        "drift_ppm": [60, 12],
     }
     nonce = bytes(range(0x70, 0x80)).hex()
     counters = {"uplink_connected": 1, "down_command_bad_mac": 2}

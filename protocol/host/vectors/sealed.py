@@ -179,6 +179,7 @@ def time() -> list[Vector]:
         ("clock_before_it_was_set", 0, [NOW, 1]),
     ):
         out.append(good(name, "clock", {**set_at, "now_ms": ticks}, expected))
+    out += _drifts()
     for t, u, certain in (
         (100, 10, True),
         (99, 10, False),
@@ -190,6 +191,46 @@ def time() -> list[Vector]:
         assert clocks.inside(Interval(t, u), inside["not_before"], inside["not_after"]) is certain
         out.append(good(f"inside_{t}_{u}", "inside", inside, certain))
     return out
+
+
+def _drifts() -> list[Vector]:
+    """A board whose ticks run 60 ppm fast, and one that is told what cannot be."""
+    start, day, week = NOW * 1000 + 250, 86_400_000, 7 * 86_400_000
+
+    def learnt(
+        name: str, times: list[list[int]], drift: list[list[int]], now: int, time: list[int]
+    ) -> Vector:
+        given = {"drift_ppm": 100, "times": times, "now_ms": now}
+        return good(name, "drift", given, {"drift": drift, "time": time})
+
+    first, next_day = [start, 50, 0], [start + day - 5184, 50, day]
+    known = [[-100, 100], [48, 72]]
+    return [
+        learnt("drift_at_once", [first], known[:1], week, [NOW + 604_800, 61]),
+        learnt("drift_after_a_day", [first, next_day], known, day + week, [NOW + 691_158, 9]),
+        learnt(
+            "drift_of_an_hour",
+            [first, [start + 3_600_000 - 216, 50, 3_600_000]],
+            [[-100, 100], [22, 98]],
+            3_600_000,
+            [NOW + 3600, 1],
+        ),
+        learnt(
+            "drift_of_a_time_that_cannot_be",
+            [first, next_day, [start + 2 * day - 20_000, 50, 2 * day]],
+            [*known, [-100, 100]],
+            2 * day,
+            [NOW + 2 * 86_400 - 20, 1],
+        ),
+        learnt(
+            "drift_at_its_bound",
+            [first, [start + day + 8640, 50, day]],
+            [[-100, 100], [-100, -88]],
+            day,
+            [NOW + 86_408, 1],
+        ),
+        learnt("drift_of_no_ticks", [first, first], [[-100, 100]] * 2, 0, [NOW, 1]),
+    ]
 
 
 CONFIGURATION: dict[str, Any] = {

@@ -62,6 +62,7 @@ state = {
     "fw": st.text(max_size=64),
     "door": st.text(max_size=32),
     "clk": st.none() | st.tuples(seconds, seconds),
+    "drift_ppm": st.none() | st.tuples(st.integers(-10_000, 10_000), st.integers(0, 10_000)),
 }
 counters = {"counters": st.dictionaries(st.text(max_size=64), i63, max_size=64)}
 audit_events = st.builds(

@@ -83,6 +83,16 @@ OPS["clock"] = _clock
 
 
 @op
+def drift(drift_ppm, times, now_ms):
+    one, learnt = clock.IntervalClock(drift_ppm), []
+    for t_ms, u_ms, ticks_ms in times:
+        one.set(t_ms, u_ms, ticks_ms)
+        learnt.append([one.low, one.high])
+    now = one.now(now_ms)
+    return {"drift": learnt, "time": [now.t, now.u]}
+
+
+@op
 def inside(t, u, not_before, not_after):
     return clock.inside(clock.Interval(t, u), not_before, not_after)
 
