@@ -2,10 +2,12 @@
 reports it.
 
 What a device should have is a version (`config_version`, `revocation_seq`) in its row; what it has is what it
-reports. `converge` closes the difference, so a push that is lost in an outage needs no queue.
+reports. `converge` closes the difference, so a push that is lost in an outage needs no queue. A version that the
+device refused for good is not pushed again.
 """
 
 import asyncio
+import binascii
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -17,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from cloud_api.db.models import Device, Door, Gateway, Schedule, Site
 from cloud_api.files import lagging_files
-from cloud_api.fleet import NEVER_PUSHED
+from cloud_api.fleet import NEVER_PUSHED, Line
 from cloud_api.mqtt import Unreachable
 from cloud_api.revocations import revocation_lists
 from cloud_api.services import Cloud
@@ -25,6 +27,7 @@ from cloud_api.transfers import push_offer
 from protocol.envelope import LABEL_CONFIG, seal
 from protocol.host.calendar_rows import bits, holiday_row, window_row
 from protocol.host.cloud_messages import Sealed
+from protocol.host.refusals import is_final
 from protocol.topics import site_down
 
 log = structlog.get_logger(__name__)
@@ -102,6 +105,7 @@ async def push_configuration(cloud: Cloud, device_id: str) -> None:
 
     payload = await cloud.db.read(work)
     message = Sealed(d=device_id, e=seal(line.config_key, LABEL_CONFIG, payload))
+    line.config_pushed = payload["ver"], binascii.crc32(message.e.encode())
     line.config_pushed_at = time.monotonic()
     try:
         await cloud.link.publish(site_down(line.shard, line.site_id, "config"), message.encode())
@@ -110,12 +114,21 @@ async def push_configuration(cloud: Cloud, device_id: str) -> None:
         log.info("config_push_failed", device_id=device_id, error=str(error))
 
 
+def config_refused(session: Session, line: Line, code: int, checksum: int) -> None:
+    """Its journal says that it refused a configuration with this CRC-32: ours, or one that somebody else made."""
+    if line.config_pushed is None or not is_final(code) or line.config_pushed[1] != checksum:
+        return
+    version, _ = line.config_pushed
+    session.execute(update(Device).where(Device.id == line.device_id).values(refused_config=version))
+
+
 def _lagging(session: Session) -> list[str]:
     behind = or_(
         Device.reported_config < Device.config_version, Device.reported_revocation < Device.revocation_seq
     )
+    may = or_(Device.refused_config.is_(None), Device.refused_config != Device.config_version)
     statement = (
-        select(Device.id).where(Device.status == "active", behind).order_by(Device.last_seen_at.desc())
+        select(Device.id).where(Device.status == "active", behind, may).order_by(Device.last_seen_at.desc())
     )
     return list(session.scalars(statement.limit(CONVERGE_BATCH)))
 

@@ -46,6 +46,8 @@ class Line:
     reserved_seq: int = 0
     # When we last pushed a configuration, so that a flapping device does not become a flood.
     config_pushed_at: float = NEVER_PUSHED
+    # Its version, and the CRC-32 of its envelope.
+    config_pushed: tuple[int, int] | None = None
     # By kind, the version that we last offered, and when.
     offered: dict[str, tuple[int, float]] = field(default_factory=dict)
     # What is left of its rate of requests for files, and when it last asked.

@@ -166,9 +166,12 @@ class Ingest:
         statement = update(Device).where(Device.id == state.d).values(values)
 
         def work(session: Session) -> bool:
-            wanted = session.execute(statement.returning(Device.config_version, Device.revocation_seq)).one()
+            wanted = session.execute(
+                statement.returning(Device.config_version, Device.revocation_seq, Device.refused_config)
+            ).one()
+            behind = state.cfg < wanted.config_version or state.rev < wanted.revocation_seq
             lacking = reported_files(session, state.d, state.files or {})
-            return lacking or state.cfg < wanted.config_version or state.rev < wanted.revocation_seq
+            return lacking or (behind and wanted.refused_config != wanted.config_version)
 
         if await self._cloud.db.write(work):
             self._cloud.converge.set()

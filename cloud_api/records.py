@@ -6,13 +6,24 @@ from sqlalchemy.orm import Session
 from cloud_api.chains import Delivery, Proven
 from cloud_api.clock import now_ms
 from cloud_api.db.models import Device, Event, Gateway, Key, User
+from cloud_api.device_config import config_refused
 from cloud_api.events import add_cloud_event
-from cloud_api.files import file_taken
+from cloud_api.files import file_refused, file_taken
 from cloud_api.fleet import Line
 from protocol.access import STATUS_NAMES
 from protocol.host.cloud_messages import AuditEvent
+from protocol.host.refusals import REFUSALS, is_final, refusal_name
 from protocol.ids import id_from_bytes
-from protocol.journal import EVENT_NAMES, EVENT_TRANSFER_TAKEN, METHOD_CARD, METHOD_NAMES, METHOD_PIN
+from protocol.journal import (
+    EVENT_CONFIG_REFUSED,
+    EVENT_NAMES,
+    EVENT_TRANSFER_REFUSED,
+    EVENT_TRANSFER_TAKEN,
+    METHOD_CARD,
+    METHOD_NAMES,
+    METHOD_PIN,
+    Record,
+)
 
 MAX_DATA = 4096  # a gateway's note, as text
 TIME_UNKNOWN = 0xFFFF  # uncertainty of a record whose device did not know the time
@@ -27,6 +38,7 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
     key = None if by_user else _key(session, line, record.subject)
     user_id = _user_id(session, line, record.subject) if by_user else None
     credential = None if by_user else _credential(record.subject)
+    refusal = _refusal(session, line, record) if record.type in REFUSALS else {}
     event = Event(
         organisation_id=line.organisation_id,
         site_id=line.site_id,
@@ -41,14 +53,30 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
         uncertainty=record.uncertainty if record.uncertainty != TIME_UNKNOWN else None,
         received_at=now_ms(),
         method=METHOD_NAMES.get(record.method, f"method_{record.method}") if record.method else None,
-        status=STATUS_NAMES.get(record.status, f"status_{record.status}") if record.method else None,
-        data={"boot": record.boot, "value": record.value, "credential_id": credential},
+        status=_status(record),
+        data={"boot": record.boot, "value": record.value, "credential_id": credential, **refusal},
         record=proven.raw,
     )
     session.add(event)
     if record.type == EVENT_TRANSFER_TAKEN:
         file_taken(session, line.device_id, bytes(record.subject), record.value)
     return event
+
+
+def _status(record: Record) -> str | None:
+    if record.type in REFUSALS:
+        return refusal_name(record.status)
+    return STATUS_NAMES.get(record.status, f"status_{record.status}") if record.method else None
+
+
+def _refusal(session: Session, line: Line, record: Record) -> dict[str, object]:
+    """Note what the device will not take; returns whether that is for good, and of which file it speaks."""
+    told: dict[str, object] = {"final": is_final(record.status)}
+    if record.type == EVENT_CONFIG_REFUSED:
+        config_refused(session, line, record.status, record.value)
+    if record.type == EVENT_TRANSFER_REFUSED:
+        told["file"] = file_refused(session, line.device_id, bytes(record.subject), record.status)
+    return told
 
 
 def _credential(subject: bytes) -> str | None:

@@ -18,7 +18,17 @@ from device.backoff import Backoff
 from device.config_store import file_size, remove_file
 from device.identity import read_file
 from protocol import journal
-from protocol.errors import BadMac, Expired, Malformed, ProtocolError, Replayed
+from protocol.errors import (
+    REFUSED_DAMAGED,
+    REFUSED_FLASH,
+    REFUSED_MEMORY,
+    REFUSED_SILENCE,
+    Damaged,
+    Expired,
+    Malformed,
+    ProtocolError,
+    Replayed,
+)
 from protocol.transfer import MAX_OFFER, build_request, chunk_length, open_offer, split_chunk
 
 TYPE_CHECKING = False
@@ -134,13 +144,13 @@ class Inbox:
         if offset > self._at or len(data) != chunk_length(offer, offset):
             if not self._audited:
                 self._audited = True
-                self._record(journal.EVENT_TRANSFER_REFUSED, offer)
+                self._record(journal.EVENT_TRANSFER_REFUSED, offer, REFUSED_DAMAGED)
             raise Malformed("chunk_offset")
         try:
             with open(self._path, "ab") as f:
                 f.write(data)
         except OSError:
-            self._fail("flash")
+            self._fail("flash", REFUSED_FLASH)
             raise
         self._at += len(data)
         self._silences = 0
@@ -166,7 +176,7 @@ class Inbox:
                 return None
             self._silences += 1
             if self._silences > _MAX_SILENCES:
-                self._fail("silence")
+                self._fail("silence", REFUSED_SILENCE)
                 return None
         self._asked = now
         self._wait = self._backoff.next_ms()
@@ -217,7 +227,7 @@ class Inbox:
             # First: a file that brings the board down must not do so at every boot.
             remove_file(self._path + ".offer")
             if await self._digest() != offer.sha256:
-                raise BadMac("transfer_hash")
+                raise Damaged("transfer_hash")
             taking = self._parts.kinds[offer.kind][1](self._path, offer.version)
             if taking is not None:
                 await taking
@@ -225,12 +235,12 @@ class Inbox:
             self._drop()
             self._parts.door_changed()  # the state tells the version
         except ProtocolError as e:
-            self._fail(e.reason)
+            self._fail(e.reason, e.refusal)
         except MemoryError as e:
             sys.print_exception(e)
-            self._fail("memory")
+            self._fail("memory", REFUSED_MEMORY)
         except OSError:
-            self._fail("flash")
+            self._fail("flash", REFUSED_FLASH)
         self.news()
 
     async def _digest(self) -> bytes:
@@ -247,12 +257,12 @@ class Inbox:
                 if not turn % _BREATH:
                     await asyncio.sleep_ms(0)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, code: int) -> None:
         """Give the current file up, and not fetch it again soon: flash wears."""
         offer = self._offer
         self._parts.counters.up("inbox_" + reason)
         if offer is not None:
-            self._record(journal.EVENT_TRANSFER_REFUSED, offer)
+            self._record(journal.EVENT_TRANSFER_REFUSED, offer, code)
             if len(self._failed) >= _MAX_FAILED:
                 self._failed.clear()
             self._failed[offer.id] = self._parts.clock.uptime_ms()
@@ -265,5 +275,5 @@ class Inbox:
             remove_file(path)
         self._next()
 
-    def _record(self, kind: int, offer: "Offer") -> None:
-        self._parts.recorder.record(kind, subject=offer.id, value=offer.version)
+    def _record(self, kind: int, offer: "Offer", status: int = 0) -> None:
+        self._parts.recorder.record(kind, 0, status, offer.id, offer.version)

@@ -227,7 +227,7 @@ class ConfigKeeper:
         if 0 <= config.epoch < self.epoch:
             raise Replayed("config_epoch")
         if config.pins and peer and peer not in config.pins:
-            raise Malformed("config_pins")
+            raise ProtocolError("config_broker")  # another broker may bring it
         if config.epoch > current.epoch:
             # In this order: after a cut between them the configuration comes again, and so does the record.
             self._floor.save(config.epoch)

@@ -12,7 +12,7 @@ from micropython import const
 from device import release_key
 from device.config_store import NumberFile
 from protocol import journal
-from protocol.errors import BadMac, Malformed, Replayed, WrongDevice
+from protocol.errors import Damaged, Expired, Malformed, Replayed, WrongDevice
 from protocol.manifest import HEAD_SIZE, open_manifest
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def _floor(parts: "Parts") -> NumberFile:
 async def take(parts: "Parts", path: str, offered: int) -> None:
     """Prove a package, put it into the other slot, and reset into it soon. Raises ProtocolError; then nothing has changed."""
     if chooser.trial:
-        raise Replayed("update_on_trial")
+        raise Expired("update_on_trial")
     with open(path, "rb") as f:  # noqa: ASYNC230
         manifest = open_manifest(release_key.MODULUS, f.read(HEAD_SIZE))
         if manifest.product != release_key.PRODUCT:
@@ -62,7 +62,7 @@ async def take(parts: "Parts", path: str, offered: int) -> None:
         slot = 1 - chooser.running
         await _write(f, slot, manifest.size)
     if await _digest(slot, manifest.size) != manifest.sha256:
-        raise BadMac("update_hash")
+        raise Damaged("update_hash")
     parts.recorder.record(journal.EVENT_UPDATE_ACTIVATED, value=manifest.version)
     parts.recorder.commit()
     # The switch: one write.

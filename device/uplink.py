@@ -6,6 +6,7 @@ session.
 """
 
 import asyncio
+import binascii
 import gc
 import json
 import os
@@ -302,7 +303,7 @@ class Uplink:
                 raise Malformed("topic")
             handler(payload)
         except ProtocolError as e:
-            self._refused(leaf, e.reason)
+            self._refused(leaf, e, payload)
             self._parts.counters.up("down_" + (leaf if handler else "unknown") + "_" + e.reason)
         except MemoryError as e:
             sys.print_exception(e)
@@ -310,12 +311,12 @@ class Uplink:
         except OSError:
             self._parts.counters.up("down_" + leaf + "_flash")
 
-    def _refused(self, leaf: str, reason: str) -> None:
+    def _refused(self, leaf: str, e: ProtocolError, payload: "Buffer") -> None:
         """A forged, repeated, late, older or broken command or configuration is audited; but of a flood less and less,
         for it must not push other records out of the ring.
         """
-        if leaf == "config" and self._config_refused != reason:
-            self._config_refused = reason
+        if leaf == "config" and self._config_refused != e.reason:
+            self._config_refused = e.reason
             self.door_changed()
         kind = _AUDITED.get(leaf)
         now = self._parts.clock.uptime_ms()
@@ -324,7 +325,7 @@ class Uplink:
             return
         wait = min(2 * wait, _AUDIT_MAX_MS) if now - due < wait else _AUDIT_MS
         self._audit_due[kind] = now + wait, wait
-        self._parts.recorder.record(kind, journal.METHOD_REMOTE)
+        self._parts.recorder.record(kind, journal.METHOD_REMOTE, e.refusal, value=binascii.crc32(payload))
 
     def _command(self, raw: "Buffer") -> None:
         parts = self._parts

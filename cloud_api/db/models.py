@@ -119,6 +119,8 @@ class Device(_Owned, Base):
     config_refused: Mapped[str | None] = mapped_column(String(64))
     drift_ppm: Mapped[int | None] = mapped_column(Integer)
     drift_uncertainty_ppm: Mapped[int | None] = mapped_column(Integer)
+    # The version that it refused for good.
+    refused_config: Mapped[int | None]
     firmware: Mapped[str | None] = mapped_column(String(64))
     door_state: Mapped[str | None] = mapped_column(String(32))
     last_seen_at: Mapped[int | None]
@@ -250,6 +252,10 @@ class DeviceFile(Base):
     data: Mapped[bytes | None] = mapped_column(deferred=True)
     package_id: Mapped[str | None] = mapped_column(_ID)
     reported: Mapped[int | None]
+    # Why the device refused this version last, how often it did, and until when it is not offered, unix milliseconds.
+    reason: Mapped[str | None] = mapped_column(String(32))
+    refusals: Mapped[int] = mapped_column(Integer, default=0)
+    offer_after: Mapped[int] = mapped_column(default=0)
 
 
 class Event(Base):

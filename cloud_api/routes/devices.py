@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloud_api.clock import from_ms
 from cloud_api.db.models import Device, DeviceFile, Door, Event
 from cloud_api.events import add_cloud_event
-from cloud_api.files import FIRMWARE
+from cloud_api.files import FIRMWARE, file_status
 from cloud_api.idempotency import answers_secret
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.provisioning import Wifi, provision
@@ -69,6 +69,14 @@ class FileOut(BaseModel):
     kind: str = Field(examples=["users"])
     version: int
     reported_version: int | None = Field(description="What it has in force; null: it has not told.")
+    status: str = Field(
+        examples=["taken"],
+        description="`taken`; `offered`; `delayed`: the device could not take it, and will be offered it again; `refused`: "
+        "it never will take this version, and is not offered it any more.",
+    )
+    reason: str | None = Field(
+        examples=["bad_mac"], description="Why it was refused last; null: it was not, or was taken since."
+    )
 
 
 class DeviceOut(BaseModel):
@@ -96,7 +104,8 @@ class DeviceOut(BaseModel):
     )
     in_sync: bool = Field(description="It has the newest configuration, key epoch, tables and certificate.")
     config_refused: str | None = Field(
-        description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not."
+        description="Why it refused the last configuration that it was sent, and kept the one before; null: it did not. "
+        "One that it will never take is not sent again; the next change makes another."
     )
     drift_ppm: Drift
     drift_uncertainty_ppm: DriftUncertainty
@@ -106,7 +115,16 @@ class DeviceOut(BaseModel):
 
 def _files(session: Session, row: Device) -> list[FileOut]:
     rows = session.scalars(select(DeviceFile).where(DeviceFile.device_id == row.id).order_by(DeviceFile.kind))
-    return [FileOut(kind=f.kind, version=f.version, reported_version=f.reported) for f in rows]
+    return [
+        FileOut(
+            kind=f.kind,
+            version=f.version,
+            reported_version=f.reported,
+            status=file_status(f),
+            reason=f.reason,
+        )
+        for f in rows
+    ]
 
 
 def _show(session: Session, row: Device) -> DeviceOut:

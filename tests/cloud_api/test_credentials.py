@@ -269,7 +269,9 @@ async def test_an_offer_is_repeated_to_a_device_that_comes_up_without_the_table(
     shown = await until(
         site.api, path, lambda body: body["files"] and body["files"][0]["reported_version"] == 1
     )
-    assert shown["files"] == [{"kind": "users", "version": 1, "reported_version": 1}]
+    assert shown["files"] == [
+        {"kind": "users", "version": 1, "reported_version": 1, "status": "taken", "reason": None}
+    ]
     await site.gateway.send("hello", hello)
     await site.device.send_state(files={"users": 0}, boot=9)  # it lost the table
     await until(site.api, path, lambda body: body["files"][0]["reported_version"] == 0)

@@ -8,14 +8,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
+from cloud_api import files
 from cloud_api.credentials import add_credential, build_users, end_credential
 from cloud_api.db.migrate import engine_for, migrate
-from cloud_api.db.models import Credential, Device, Door, Organisation, User
+from cloud_api.db.models import Credential, Device, DeviceFile, Door, Organisation, User
 from cloud_api.db.models import Site as SiteRow
-from cloud_api.files import USERS, file_changed, find_file, keep_built, wanted_files
+from cloud_api.files import (
+    USERS,
+    file_changed,
+    file_refused,
+    file_status,
+    find_file,
+    keep_built,
+    reported_files,
+    wanted_files,
+)
 from cloud_api.fleet import PURPOSE_K_DEV
 from cloud_api.secrets import Vault
 from protocol.credential import NEVER
+from protocol.errors import REFUSED_MEMORY, BadMac
 
 OWNED = {"organisation_id": "org_1", "created_at": 0}
 DEVICE = "dev_" + "2" * 16
@@ -102,6 +113,67 @@ def test_a_version_that_was_offered_keeps_its_bytes(session: Session, vault: Vau
     assert keep_built(session, DEVICE, later) == [kept]
     (again,) = wanted_files(session, vault, DEVICE, BUILDERS)
     assert (again.data, again.fresh) == (kept.data, False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    now = [1_800_000_000_000]
+    monkeypatch.setattr(files, "now_ms", lambda: now[0])
+    return now
+
+
+def refuse(session: Session, code: int) -> tuple[str, str | None]:
+    """The device refuses what it should have; status and reason of it then."""
+    row = session.get_one(DeviceFile, (DEVICE, USERS))
+    assert row.sha256 is not None
+    assert file_refused(session, DEVICE, row.sha256[:8], code) == USERS
+    return file_status(row), row.reason
+
+
+def test_what_was_refused_for_good_is_not_offered_until_there_is_another(
+    session: Session, vault: Vault, clock: list[int]
+) -> None:
+    keep_built(session, DEVICE, wanted_files(session, vault, DEVICE, BUILDERS))
+    assert refuse(session, BadMac.refusal) == ("refused", "bad_mac")
+    clock[0] += 10**12
+    assert wanted_files(session, vault, DEVICE, BUILDERS) == []
+    assert not reported_files(session, DEVICE, {USERS: 0})
+    give(session, vault, "5678")
+    (newer,) = wanted_files(session, vault, DEVICE, BUILDERS)
+    row = session.get_one(DeviceFile, (DEVICE, USERS))
+    assert (newer.version, file_status(row), row.reason) == (2, "offered", None)
+
+
+def test_what_could_not_be_taken_is_offered_again_less_and_less_often(
+    session: Session, vault: Vault, clock: list[int]
+) -> None:
+    keep_built(session, DEVICE, wanted_files(session, vault, DEVICE, BUILDERS))
+    for hours in (1, 2, 4, 4):
+        assert refuse(session, REFUSED_MEMORY) == ("delayed", "memory")
+        clock[0] += hours * 3_600_000 - 1
+        assert wanted_files(session, vault, DEVICE, BUILDERS) == []
+        clock[0] += 1
+        assert len(wanted_files(session, vault, DEVICE, BUILDERS)) == 1
+
+
+def test_a_refusal_counts_no_more_once_the_device_has_the_file(
+    session: Session, vault: Vault, clock: list[int]
+) -> None:
+    keep_built(session, DEVICE, wanted_files(session, vault, DEVICE, BUILDERS))
+    refuse(session, REFUSED_MEMORY)
+    row = session.get_one(DeviceFile, (DEVICE, USERS))
+    assert not reported_files(session, DEVICE, {USERS: 1})
+    assert (file_status(row), row.reason) == ("taken", None)
+    assert reported_files(session, DEVICE, {USERS: 0})  # it lost it
+    assert len(wanted_files(session, vault, DEVICE, BUILDERS)) == 1
+
+
+def test_a_refusal_of_an_older_version_holds_nothing_back(session: Session, vault: Vault) -> None:
+    (kept,) = keep_built(session, DEVICE, wanted_files(session, vault, DEVICE, BUILDERS))
+    give(session, vault, "5678")
+    keep_built(session, DEVICE, wanted_files(session, vault, DEVICE, BUILDERS))
+    assert file_refused(session, DEVICE, hashlib.sha256(kept.data).digest()[:8], BadMac.refusal) is None
+    assert len(wanted_files(session, vault, DEVICE, BUILDERS)) == 1
 
 
 def test_a_retired_device_gets_nothing_more(session: Session, vault: Vault) -> None:

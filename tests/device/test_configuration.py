@@ -3,6 +3,7 @@
 import json
 from datetime import date
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -15,6 +16,7 @@ from protocol import journal, keys
 from protocol.envelope import LABEL_COMMAND, LABEL_CONFIG, seal
 from protocol.errors import Malformed
 from protocol.host.calendar_rows import holiday_row, window_row
+from protocol.host.refusals import refusal_name
 from protocol.timezone import MAX_TZ
 from tests.device.rig import DEADLINE, Rig
 from tests.device.site import DEVICE
@@ -114,8 +116,9 @@ async def test_a_bad_configuration_changes_nothing(door: Rig) -> None:
     site = door.site
     await applied(door, 4, rev=REVOKED)
     config_key = keys.config_key(site.k_dev)
+    first = site.config(5, rev={"seq": 6, "creds": ["zz"]})
     for bad in (
-        site.config(5, rev={"seq": 6, "creds": ["zz"]}),
+        first,
         site.config(5, rev={"seq": 6, "creds": []}, dev="dev_" + "e0" * 8),
         seal(bytes(32), LABEL_CONFIG, {"dev": DEVICE}),
         seal(config_key, LABEL_COMMAND, {"dev": DEVICE}),
@@ -124,6 +127,8 @@ async def test_a_bad_configuration_changes_nothing(door: Rig) -> None:
         await site.down("config", bad)
     counters = await site.counters()
     assert counters["down_config_config_hex"] == 1
+    record = await site.record(journal.EVENT_CONFIG_REFUSED)
+    assert (refusal_name(record.status), record.value) == ("malformed", crc32(first.encode()))
     assert counters["down_config_config_device"] == 2
     assert counters["down_config_bad_mac"] == 2
     assert (await door.phone().unlock(site.key_for_phone())).status == "revoked"

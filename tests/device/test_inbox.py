@@ -15,6 +15,7 @@ from hil.board.description import builtin
 from hil.board.flash import Cut, Where
 from protocol import journal, keys
 from protocol.envelope import LABEL_CONFIG, LABEL_OFFER, seal
+from protocol.host.refusals import refusal_name
 from protocol.host.transfers import build_chunk, build_offer, transfer_id
 from protocol.transfer import MAX_CHUNK
 from tests.device.rig import DEADLINE, Rig, rig
@@ -152,6 +153,7 @@ async def test_a_file_whose_digest_does_not_fit_changes_nothing_and_is_not_fetch
     await site.offer("test", 1, data)
     record = await site.record(journal.EVENT_TRANSFER_REFUSED)
     assert (record.subject.hex(), record.value) == (id, 1)
+    assert refusal_name(record.status) == "damaged"
     offsets(site)
     await site.offer("test", 1, data)
     counters = await site.counters()
@@ -163,7 +165,7 @@ async def test_a_file_whose_digest_does_not_fit_changes_nothing_and_is_not_fetch
 async def test_a_file_that_its_handler_refuses_is_audited_and_another_is_taken(taker: Rig) -> None:
     site = taker.site
     await site.offer("test", 1, b"bad" + bytes(SIZE))
-    await site.record(journal.EVENT_TRANSFER_REFUSED)
+    assert refusal_name((await site.record(journal.EVENT_TRANSFER_REFUSED)).status) == "malformed"
     await site.offer("test", 2, b"good" + bytes(SIZE))
     assert (await site.record(journal.EVENT_TRANSFER_TAKEN)).value == 2
     assert (await site.counters())["inbox_no_good"] == 1
@@ -197,7 +199,7 @@ async def test_chunks_that_were_not_asked_for_are_refused_and_the_file_is_whole(
         "down_chunk_chunk_size": 2,
     }
     refused = [r for r in site.verify() if r.type == journal.EVENT_TRANSFER_REFUSED]
-    assert len(refused) == 1
+    assert [refusal_name(r.status) for r in refused] == ["damaged"]
     await took(taker, data)
 
 

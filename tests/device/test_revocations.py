@@ -1,6 +1,7 @@
 """The table of revocations: in force at once, beside the configuration, and missed if it is lost."""
 
 from protocol import journal
+from protocol.host.refusals import refusal_name
 from protocol.host.tables import User, revocations_table, users_table
 from tests.device.rig import Rig
 from tests.device.site import DEVICE
@@ -77,6 +78,7 @@ async def test_tables_come_through_the_site_are_in_force_at_once_and_bad_ones_ar
     assert (await site.record(journal.EVENT_TRANSFER_TAKEN, after=taken.seq)).value == 3
     other = users_table(site.k_dev, "dev_" + "e0" * 8, 4, pins=users)
     await site.offer("users", 4, other)
-    assert (await site.record(journal.EVENT_TRANSFER_REFUSED)).value == 4
+    refused = await site.record(journal.EVENT_TRANSFER_REFUSED)
+    assert (refused.value, refusal_name(refused.status)) == (4, "wrong_device")
     assert (await site.counters())["inbox_table_device"] == 1
     assert (await phone.unlock(site.key_for_phone())).status == "revoked"

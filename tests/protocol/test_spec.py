@@ -9,6 +9,7 @@ import pytest
 from device import door_table
 from hil import phone
 from protocol import access, credential, envelope, handshake, ids, journal, topics
+from protocol.host.refusals import REFUSAL_NAMES, is_final
 from protocol.host.vectors.files import block_names
 from tests.device.on_vm import ROOT
 
@@ -113,6 +114,13 @@ def test_every_caveat_action_method_flag_and_label_is_named_with_its_number():
     for name, label in vars(envelope).items():
         if name.startswith("LABEL_"):
             assert any(row[0] == f"`{label.decode()}`" for row in ROWS), name
+
+
+def test_every_refusal_of_a_journal_is_named_with_its_number_and_whether_it_is_final():
+    section = SPEC[SPEC.index("| status | name | cause") : SPEC.index("## 21.")]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| .* \| (.+) \|$", section, re.MULTILINE)
+    listed = {int(code): (name, again == "never helps") for code, name, again in rows}
+    assert listed == {code: (name, is_final(code)) for code, name in REFUSAL_NAMES.items()}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """PINs and cards made by the API become a table on the flash of a real board, over both brokers."""
 
+import hashlib
 import sqlite3
 import time
 from pathlib import Path
@@ -38,6 +39,29 @@ async def test_pins_reach_the_board_and_what_is_revoked_leaves_it(tmp_path: Path
         await one.device(one.door, lambda device: bool(device["boot"] > boot))
         await has_table(one, 62)
         assert not [e for e in await one.site.api.events() if e["type"] == "transfer_refused"]
+
+
+async def test_a_table_that_a_board_never_takes_is_told_and_replaced_by_the_next(tmp_path: Path) -> None:
+    async with whole(tmp_path) as one:
+        user = (await one.site.api.post("/v1/users", {"name": "Berta"}))["id"]
+        terms = {"user_id": user, "door_ids": [one.door.door_id]}
+        await one.site.api.post("/v1/credentials", {**terms, "pin": "2580"})
+        await has_table(one, 1)
+        await one.site.cloud.stop()
+        with sqlite3.connect(one.site.folder / "cloud" / "cloud.db") as db:
+            table = b"LWT1 and no more"
+            db.execute(
+                "UPDATE device_files SET version=2, data=?, sha256=?", (table, hashlib.sha256(table).digest())
+            )
+        db.close()
+        await one.site.cloud.start()
+        refused = await one.event("transfer_refused", value=2)
+        assert (refused["status"], refused["data"]["file"]) == ("malformed", "users")
+        (file,) = (await one.site.api.get(f"/v1/devices/{one.door.device_id}"))["files"]
+        assert (file["status"], file["reason"], file["reported_version"]) == ("refused", "malformed", 1)
+        await one.site.api.post("/v1/credentials", {**terms, "pin": "2581"})
+        await has_table(one, 3)
+        assert len([e for e in await one.site.api.events() if e["type"] == "transfer_refused"]) == 1
 
 
 async def test_a_certificate_that_ends_soon_is_renewed_on_the_board(tmp_path: Path) -> None:
