@@ -165,6 +165,11 @@ class Board:
         """Pull the reset line; returns when the new VM runs."""
         await self._restart(Cause.HARD)
 
+    async def brown_out(self) -> None:
+        """Let the supply sag until the chip's detector resets it, and rise again; returns when the new VM runs. Registers are
+        lost, RTC memory is not, and ``machine.reset_cause()`` calls it a power-on."""
+        await self._restart(Cause.PWRON)
+
     def cut_power_at(self, cut: Cut) -> None:
         """Lose power at that write to the flash, counted from now, or from the next boot if it is off."""
         cut.check()
@@ -198,6 +203,8 @@ class Board:
             while self._powered:
                 self.core.cause = cause
                 cause = await self._session(cause)
+                if cause == Cause.PWRON:
+                    self.core.registers_lost()
         except Exception as error:
             log.error("board_failed", board=self.name, exc_info=error)
             raise
@@ -241,6 +248,7 @@ class Board:
             "LATCHWORK_ROM_FILE": str(self.slots_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)},{cut.slots}",
             "LATCHWORK_RAW": "1" if raw else "0",
+            "LATCHWORK_DRIFT": str(self.description.mcu.drift_ppm),
         }
         heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB}K"
         vm = await self._zygote.spawn(

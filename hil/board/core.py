@@ -80,9 +80,13 @@ class Core:
             self._wdt.cancel()
             self._wdt = None
 
-    def power_lost(self) -> None:
+    def registers_lost(self) -> None:
         """The RTC has no battery: it starts again at ``epoch_us``, which is 2000-01-01 on an ESP32."""
         self._rtc_us = self._epoch_us - now_us()
+
+    def power_lost(self) -> None:
+        """Registers and memory."""
+        self.registers_lost()
         self._memory = b""
 
     def _feed(self) -> None:

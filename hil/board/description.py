@@ -21,10 +21,12 @@ class _Strict(BaseModel):
 
 
 class Mcu(_Strict):
-    """``heap_kib`` is the firmware's heap, ``flash_kib`` the LittleFS partition (4 KiB blocks)."""
+    """``heap_kib`` is the firmware's heap, ``flash_kib`` the LittleFS partition (4 KiB blocks). Ticks run ``drift_ppm`` fast:
+    up to far more than a crystal's, to be seen within seconds."""
 
     heap_kib: int = Field(160, ge=32, le=65536)
     flash_kib: int = Field(1024, ge=64, le=65536, multiple_of=4)
+    drift_ppm: int = Field(0, ge=-100_000, le=100_000)
 
 
 class RelayPart(_Strict):

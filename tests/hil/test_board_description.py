@@ -37,6 +37,7 @@ def test_shortest_description_has_the_defaults(tmp_path: Path) -> None:
         (GOOD + "colour = 1", "dps.colour: Extra inputs"),
         (GOOD + "[strike]\nmode = 'open'", "strike.mode: .*'fail-secure'"),
         (GOOD + "[mcu]\nflash_kib = 1001", "mcu.flash_kib: .*multiple of 4"),
+        (GOOD + "[mcu]\ndrift_ppm = 200000", "mcu.drift_ppm: .*less than or equal to 100000"),
         (GOOD + "[rex]\npin = 3", "rex.active: Field required"),
         (GOOD + "[wiegand]\nd0 = 32", "wiegand.d1: Field required"),
         (GOOD + "[wiegand]\nd0 = 32\nd1 = 27", "pin 27 is used by dps and wiegand_d1"),

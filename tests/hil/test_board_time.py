@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hil.board.core import Cause
+from hil.board.description import builtin
 from tests.hil.board_rig import DEADLINE, powered
 
 REPORT = """
@@ -86,6 +87,50 @@ async def test_rtc_outlives_a_reset_but_not_the_power(tmp_path: Path) -> None:
         board.console.clear()
         await board.power_on()
         await board.console.wait_for("year 2000 2000 b''", DEADLINE)
+
+
+async def test_a_brown_out_loses_registers_keeps_rtc_memory_and_reads_as_a_power_on(tmp_path: Path) -> None:
+    source = """
+    import machine
+    rtc = machine.RTC()
+    print("cause", machine.reset_cause(), rtc.datetime()[0], rtc.memory())
+    rtc.datetime((2031, 5, 6, 0, 7, 8, 9, 0))
+    rtc.memory(b"kept")
+    machine.Pin(26, machine.Pin.OUT, value=1)
+    """
+    async with powered(tmp_path, source) as board:
+        await board.pins.wait_pin("relay", 1, DEADLINE)
+        board.console.clear()
+        await board.brown_out()
+        await board.console.wait_for("cause 1 2000 b'kept'", DEADLINE)
+        await board.pins.wait_pin("relay", 1, DEADLINE)
+        board.console.clear()
+        await board.reset()
+        await board.console.wait_for("cause 2 2031 b'kept'", DEADLINE)
+        await board.power_cut()
+        with pytest.raises(RuntimeError, match="no power"):
+            await board.brown_out()
+
+
+@pytest.mark.parametrize("drift_ppm", [-50_000, 0, 50_000])
+async def test_the_ticks_of_a_board_run_as_its_crystal_does(tmp_path: Path, drift_ppm: int) -> None:
+    """Against its RTC, which the bench keeps right."""
+    source = """
+    import time
+    def both():
+        return time.ticks_us(), time.time_ns() // 1000
+    pairs = [both()]
+    time.sleep_ms(1000)
+    pairs.append(both())
+    ticks, true = (time.ticks_diff(pairs[1][0], pairs[0][0]), pairs[1][1] - pairs[0][1])
+    print("drift", (ticks - true) * 1000000 // true, "ms", time.ticks_ms() - time.ticks_us() // 1000)
+    """
+    whole = builtin()
+    description = whole.model_copy(update={"mcu": whole.mcu.model_copy(update={"drift_ppm": drift_ppm})})
+    async with powered(tmp_path, source, description=description) as board:
+        told = await board.console.wait_for(r"drift (-?\d+) ms (-?\d+)", DEADLINE)
+        assert abs(int(told[1]) - drift_ppm) < 10_000
+        assert abs(int(told[2])) < 100
 
 
 async def test_reset_line_keeps_the_console_and_loses_ram(tmp_path: Path) -> None:
