@@ -1,6 +1,6 @@
 """``python -m tests.fuzz``: damaged input for every decoder of the firmware, on real MicroPython VMs, all cores at once.
 
-Each VM has a seed of its own, so that a failure is seen again with ``--vms 1 --seed SEED`` and as many inputs.
+Each VM has a seed of its own. A failure prints the command that makes the same inputs in the same order again.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tests.device.site import Site
+from tests.fuzz_bundle import bundle
 
 ROOT = Path(__file__).absolute().parents[1]
 SCRIPT = ROOT / "tests" / "protocol" / "vm" / "fuzz.py"
@@ -40,7 +40,12 @@ Progressed = Callable[[int], None]
 
 
 class FuzzError(Exception):
-    """A decoder let something else through than a value or a protocol error, or lost heap."""
+    """A decoder let something else through than a value or a protocol error, or lost heap; and how to see it again."""
+
+    def __init__(self, seed: int, inputs: int, what: str) -> None:
+        super().__init__(
+            f"seed {seed}, {inputs} inputs: {what}\nagain: make fuzz SEED={seed} INPUTS={inputs} VMS=1"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Report:
 
     implementation: str
     heap: list[int]  # bytes allocated after the first inputs, half of them, all of them
+    digest: str  # SHA-256 of all inputs, in their order
     values: dict[str, int]  # by decoder, how many inputs it took
     reasons: dict[str, set[str]]  # by decoder, why it refused the others
 
@@ -92,24 +98,21 @@ async def fuzz(
                     said.append(text)
             status = await process.wait()
     except TimeoutError:
-        raise FuzzError(f"seed {seed}: not done in {deadline_s:.0f} s") from None
+        raise FuzzError(seed, inputs, f"not done in {deadline_s:.0f} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if status:
-        raise FuzzError(f"seed {seed}, {inputs} inputs: exit {status}\n" + "\n".join(said[-40:]))
+        raise FuzzError(seed, inputs, "\n".join([f"exit {status}", *said[-40:]]))
     report = Report(**json.loads(said[-1]), reasons=reasons)
     if max(report.heap) > report.heap[0]:
-        raise FuzzError(f"seed {seed}: {inputs} inputs, and the heap grew: {report.heap} bytes")
+        raise FuzzError(seed, inputs, f"the heap grew: {report.heap} bytes")
     return report
 
 
 def _prepare(folder: Path) -> None:
-    """Put there what a station would send, for a broker that is not there."""
-    site = Site(folder / "site")
-    site.port = 1
-    (folder / BUNDLE).write_text(json.dumps(site.bundle()))
+    (folder / BUNDLE).write_text(bundle(folder / "site"))
 
 
 app = typer.Typer(add_completion=False)

@@ -2,8 +2,11 @@
 
 import ast
 import asyncio
+import re
+import subprocess
 
 import pytest
+from typer.testing import CliRunner
 
 from tests import fuzz
 from tests.device.on_vm import ROOT, run_on_vm
@@ -75,6 +78,7 @@ def broken(tmp_path, monkeypatch):
         script = tmp_path / "broken.py"
         script.write_text(f"{lines}\nexec(open({str(fuzz.SCRIPT)!r}).read())\n")
         monkeypatch.setattr(fuzz, "SCRIPT", script)
+        monkeypatch.setattr(fuzz, "HEAP", "4M")  # what is lost everywhere leaves no hole in a smaller one
         asyncio.run(fuzz.fuzz(7, inputs, tmp_path, DEADLINE_S))
 
     return fuzz_broken
@@ -82,8 +86,39 @@ def broken(tmp_path, monkeypatch):
 
 def test_the_fuzzer_tells_what_lets_another_error_through(broken):
     """And with it the seed and the input."""
-    with pytest.raises(fuzz.FuzzError, match=r"(?s)seed 7.*failed: pin_map .*AttributeError"):
+    with pytest.raises(fuzz.FuzzError, match=r"(?s)seed 7.*failed: input \d+ pin_map .*AttributeError"):
         broken("from device import pinmap\npinmap.json = None", 1000)
+
+
+def test_a_seed_gives_the_same_inputs_in_the_same_order(tmp_path):
+    """On a board that was provisioned anew, too: its bundle is one of the inputs."""
+    first, again, other = (
+        asyncio.run(fuzz.fuzz(seed, 1000, tmp_path / name, DEADLINE_S)).digest
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert first == again != other
+
+
+def test_the_command_that_a_failure_prints_fails_at_the_same_input(broken):
+    rarely = """
+from device import pinmap
+whole = pinmap.parse
+def parse(text):
+    assert text[-1:] in ("", "}", "["), "broken"
+    return whole(text)
+pinmap.parse = parse
+"""
+    with pytest.raises(fuzz.FuzzError) as failure:
+        broken(rarely, 1000)
+    said = str(failure.value)
+    command = said.splitlines()[-1].removeprefix("again: ").split()
+    made = subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True, text=True)
+    arguments = made.stdout.split("tests.fuzz ")[-1].split()
+    again = CliRunner().invoke(fuzz.app, arguments)
+    assert again.exit_code == 1
+    failed = re.search(r"failed: input \d+ pin_map .*", said)
+    assert failed is not None
+    assert failed.group() in again.output
 
 
 LEAK = """
@@ -117,7 +152,7 @@ leak({owner}, {name!r}, {keep})
 )
 def test_the_fuzzer_tells_what_is_kept_beyond_its_bound(broken, module, owner, name, keep):
     """Of what is full when the heap is measured too."""
-    with pytest.raises(fuzz.FuzzError, match="seed 7: 10000 inputs, and the heap grew"):
+    with pytest.raises(fuzz.FuzzError, match="seed 7, 10000 inputs: the heap grew"):
         broken(LEAK.format(module=module, owner=owner, name=name, keep=keep), 10_000)
 
 

@@ -8,6 +8,7 @@ The heap is measured after the first inputs, half of them and all of them, each 
 import gc
 import json
 import sys
+from hashlib import sha256
 
 from protocol.errors import ProtocolError
 from tests.protocol.vm.decoders import DECODERS, LABELS, SELDOM, sealed, settle
@@ -128,6 +129,8 @@ class Fuzzer:
         self.names = sorted(vectors) + sorted(DECODERS)
         self.values = dict.fromkeys(self.names, 0)
         self.reasons = {name: set() for name in self.names}
+        self.fed = 0
+        self.digest = sha256()
 
     def seeds(self):
         """Every input as it is: a decoder that takes nothing would look well fuzzed."""
@@ -150,25 +153,33 @@ class Fuzzer:
             self.try_decoder(op, damaged(seeds[below(len(seeds))]))
 
     def try_vector(self, op, given, name, heard):
+        self.feed(op, heard)
         good = given[name]
         given[name] = heard
         try:
             self.count(op, outcome(op, given)[1])
         except BaseException:
-            print("failed:", op, given)
+            print("failed: input", self.fed, op, given)
             raise
         finally:
             given[name] = good
 
     def try_decoder(self, name, heard):
+        self.feed(name, heard)
         try:
             DECODERS[name][0](heard)
             self.count(name, "")
         except ProtocolError as e:
             self.count(name, e.reason)
         except BaseException:
-            print("failed:", name, repr(heard))
+            print("failed: input", self.fed, name, repr(heard))
             raise
+
+    def feed(self, name, heard):
+        self.fed += 1
+        self.digest.update(name.encode())
+        # Half of a surrogate pair is bytes to MicroPython, and to CPython none without this.
+        self.digest.update(heard.encode("utf-8", "surrogatepass") if isinstance(heard, str) else heard)
 
     def count(self, name, reason):
         if reason:
@@ -203,4 +214,6 @@ for n in range(1, inputs + 1):
         heap.append(allocated())
     if not n % PROGRESS:
         print("done", n)
-print(json.dumps({"implementation": sys.implementation.name, "heap": heap, "values": fuzzer.values}))
+report = {"implementation": sys.implementation.name, "heap": heap, "values": fuzzer.values}
+report["digest"] = fuzzer.digest.digest().hex()
+print(json.dumps(report))
