@@ -1,10 +1,11 @@
 """/v1/credentials: PINs and cards of users, which doors look up in a table of their own."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import Query, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -29,11 +30,13 @@ from cloud_api.routes.schemas import (
 )
 from cloud_api.transfers import push_offers
 from protocol.credential import DURESS, EXTENDED_TIME, NEEDS_SECOND, NEVER, ONE_TIME, PASSBACK_EXEMPT
-from protocol.wiegand import MAX_BITS, card
+from protocol.host.cards import check_card
+from protocol.wiegand import card
 
 router = resource_router("credentials")
 
 MAX_DOORS = 100
+_PIN = re.compile(r"^[0-9]{4,8}$")
 _FLAGS = {
     "one_time": ONE_TIME,
     "duress": DURESS,
@@ -46,16 +49,15 @@ _FLAGS = {
 class CardIn(Body):
     """A card, as it is printed on it or in its order."""
 
-    bits: Annotated[int, Field(ge=1, le=MAX_BITS, description="Length of its format.", examples=[26])]
-    facility: Annotated[int | None, Field(ge=0, lt=1 << 24, description="Absent: the format has none.")] = (
-        None
-    )
-    number: Annotated[int, Field(ge=0, lt=1 << 56)]
+    bits: Annotated[int, Field(description="Length of its format: 26, 34 or 37.", examples=[26])]
+    facility: Annotated[
+        int | None, Field(ge=0, description="Absent: the format has none.", examples=[12])
+    ] = None
+    number: Annotated[int, Field(ge=0, examples=[3456])]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.facility is not None and self.number >= 1 << 32:
-            raise ValueError("number has at most 32 bits beside a facility")
+        check_card(self.bits, self.number, self.facility)
         return self
 
 
@@ -71,6 +73,14 @@ class Terms(BaseModel):
     passback_exempt: bool = Field(default=False, description="Timed anti-passback does not hold it up.")
 
 
+def _digits(value: str | None) -> str | None:
+    if value is not None and not _PIN.fullmatch(value):
+        raise ValueError(
+            "must be 4 to 8 of the digits 0 to 9: keypads take no others, and guessers try shorter ones"
+        )
+    return value
+
+
 class CredentialIn(Body, Terms):
     """A new PIN or card: exactly one of `pin`, `card` and `card_raw`."""
 
@@ -78,7 +88,9 @@ class CredentialIn(Body, Terms):
     door_ids: Annotated[list[DoorId], Field(min_length=1, max_length=MAX_DOORS)]
     name: Name = "Credential"
     pin: Annotated[
-        str | None, Field(pattern=r"^[0-9]{4,8}$", description="4 to 8 digits; never shown again.")
+        str | None,
+        AfterValidator(_digits),
+        Field(description="4 to 8 digits; never shown again.", json_schema_extra={"pattern": _PIN.pattern}),
     ] = None
     card: CardIn | None = None
     card_raw: Annotated[

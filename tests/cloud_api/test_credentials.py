@@ -162,6 +162,28 @@ async def test_what_fits_no_table_is_refused_and_not_repeated(site: Site, wrong:
     assert str(wrong.get("pin", "nothing")) not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("wrong", "pointer", "advice"),
+    [
+        ({"pin": "123"}, "/body/pin", "must be 4 to 8 of the digits"),
+        ({"pin": "123456789"}, "/body/pin", "must be 4 to 8 of the digits"),
+        ({"card": {"bits": 26, "facility": 256, "number": 1}}, "/body/card", "at most 255"),
+        ({"card": {"bits": 26, "facility": 1, "number": 65536}}, "/body/card", "at most 65535"),
+        ({"card": {"bits": 26, "number": 1}}, "/body/card", "have a facility of 8 bits"),
+        ({"card": {"bits": 34, "facility": 65536, "number": 1}}, "/body/card", "at most 65535"),
+        ({"card": {"bits": 37, "number": 1 << 35}}, "/body/card", "at most 34359738367"),
+        ({"card": {"bits": 37, "facility": 3, "number": 1}}, "/body/card", "facility * 524288 + number"),
+        ({"card": {"bits": 27, "facility": 3, "number": 1}}, "/body/card", "card_raw"),
+    ],
+)
+async def test_what_no_reader_or_keypad_brings_is_refused_with_what_to_do(
+    site: Site, wrong: dict[str, Any], pointer: str, advice: str
+) -> None:
+    (place,) = problem(await give(site, **wrong), 422, "invalid_request")["errors"]
+    assert place["pointer"] == pointer
+    assert advice in place["detail"]
+
+
 async def test_credentials_are_listed_read_and_audited_without_their_secrets(site: Site) -> None:
     user = await new_user(site.api)
     pin = await made(await give(site, user_id=user, pin="31415926", name="Side door"))
