@@ -91,7 +91,7 @@ class Board:
     def put_back(self):
         """Each input meets the same floor, configuration and replay window: after a few, nothing would get past them."""
         parts, uplink = self.parts, self.uplink
-        parts.clock._floor.value = self._floor
+        parts.clock.floor = parts.clock._kept.value = self._floor
         parts.clock.set(self.now_s * 1000, 1)
         parts.config.current, parts.config.epoch = self._config, self._epoch
         parts.gate._high = parts.gate._bitmap = 0
@@ -147,7 +147,9 @@ class Board:
         for _ in range(1 + QUEUED):  # the one under way, and those behind it
             files._drop()
         for n in range(len(files._failed), FAILED):
-            files.offer(self.seal(envelope.LABEL_OFFER, self.offer("t", bytes((n,)))))
-            files._fail("fuzz")
+            file = bytes((n,))
+            files.offer(self.seal(envelope.LABEL_OFFER, self.offer("t", file)))
+            files.chunk(sha256(file).digest()[:8] + bytes(4) + b"x", True)
+            self.tasks.run()
         for kind in ("t", "revocations"):
             files.offer(self.seal(envelope.LABEL_OFFER, self.offer(kind, kind.encode())))
