@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_api.authority import CLOUD_NAME
+from cloud_api.clock import now_ms
 from cloud_api.db.database import Database
 from cloud_api.db.models import Device, Event, Gateway
 from cloud_api.events import add_cloud_event
@@ -47,15 +48,17 @@ class Doorkeeper:
         self._admission: Admission | None = None
         self._audited: dict[str, float] = {}
         self._refusals: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue(MAX_WAITING)
-        self._left: set[str] = set()
+        self._left: dict[str, int] = {}  # by gateway, when; Unix milliseconds
         self._departures = asyncio.Event()
 
-    def guard(self, broker: NatsBroker, issuer_seed: bytes) -> Admission:
-        """The admission of this broker, which decides by us."""
+    def guard(self, broker: NatsBroker, issuer_seed: bytes, listening: asyncio.Event) -> Admission:
+        """The admission of this broker, which decides by us; gateways come in while our own client is `listening`."""
         self._admission = Admission(
             broker,
             issuer_seed,
             self.decide,
+            owner=CLOUD_NAME,
+            listening=listening,
             on_refused=self._on_refused,
             on_presence=self._on_presence,
         )
@@ -103,17 +106,19 @@ class Doorkeeper:
 
     def _on_presence(self, client_id: str, present: bool) -> None:
         if present:
-            self._left.discard(client_id)
+            self._left.pop(client_id, None)
         elif client_id != CLOUD_NAME:
-            self._left.add(client_id)
+            self._left[client_id] = now_ms()
             self._departures.set()
 
-    async def departed(self) -> set[str]:
-        """Wait for gateways whose session has ended, and that have not come back; each is told once."""
+    async def departed(self) -> dict[str, int]:
+        """Wait for gateways whose session has ended, and that have not come back; each is told once, with the Unix
+        milliseconds of the end.
+        """
         while not self._left:
             self._departures.clear()
             await self._departures.wait()
-        gone, self._left = self._left, set()
+        gone, self._left = self._left, {}
         return gone
 
     async def audit(self) -> None:

@@ -117,14 +117,18 @@ class Fleet:
             if line.site_id == site_id:
                 line.push_again()
 
-    def away(self, site_id: str, device_ids: Collection[str] | None = None) -> None:
-        """These devices of a site, or all of them, cannot be reached until they are heard again."""
-        for line in self._lines.values() if device_ids is None else self._known(device_ids):
-            if line.site_id == site_id:
+    def away(self, site_id: str, device_ids: Collection[str]) -> None:
+        """These devices of a site cannot be reached until they are heard again."""
+        for name in device_ids:
+            line = self._lines.get(name)
+            if line is not None and line.site_id == site_id:
                 line.connected = False
 
-    def _known(self, device_ids: Collection[str]) -> list[Line]:
-        return [self._lines[name] for name in device_ids if name in self._lines]
+    def site_away(self, site_id: str, since_ms: int) -> None:
+        """No device of a site can be reached, unless it was heard after ``since_ms`` (Unix milliseconds)."""
+        for line in self._lines.values():
+            if line.site_id == site_id and (line.last_seen_at or 0) <= since_ms:
+                line.connected = False
 
     def forget(self, device_id: str) -> None:
         """A device was retired."""

@@ -26,13 +26,14 @@ async def nobody_yet(cloud: Cloud) -> None:
 
 
 async def follow(cloud: Cloud) -> None:
-    """Worker: with a gateway's session, its whole site is gone."""
+    """Worker: with a gateway's session its whole site is gone, but for whom its next session has told of already."""
     while True:
-        for gateway_id in await cloud.doorkeeper.departed():
+        for gateway_id, left_ms in (await cloud.doorkeeper.departed()).items():
             site_id = await cloud.db.read(partial(_site_of, gateway_id=gateway_id))
             if site_id is not None:
-                cloud.fleet.away(site_id)
-                await cloud.db.write(partial(_mark, which=Device.site_id == site_id))
+                cloud.fleet.site_away(site_id, left_ms)
+                silent = (Device.site_id == site_id) & (Device.last_seen_at <= left_ms)
+                await cloud.db.write(partial(_mark, which=silent))
 
 
 def _mark(session: Session, which: ColumnElement[bool]) -> None:

@@ -125,7 +125,8 @@ async def running(folder: Folder, settings: Settings) -> AsyncIterator[tuple[Clo
         broker = _broker(folder, settings, authority, public)
         await broker.start()
         stack.push_async_callback(broker.stop)
-        workers = asyncio.create_task(_work(cloud, folder, broker, doorkeeper.guard(broker, seed)))
+        admission = doorkeeper.guard(broker, seed, cloud.link.connected)
+        workers = asyncio.create_task(_work(cloud, folder, broker, admission))
         stack.push_async_callback(_cancel, workers)
         await _until_connected(cloud, workers)
         yield cloud, workers

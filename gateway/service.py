@@ -58,6 +58,7 @@ class Gateway:
         self._folder = folder
         self.settings = settings = folder.load()
         self.ready = asyncio.Event()
+        self._listening = asyncio.Event()
         self._registry = Registry(folder.registry)
         self._commits = Commits(Spool(folder.spool), self._stored)
         self._audit = Audit(settings.gateway_id, self._commits.offer)
@@ -75,6 +76,7 @@ class Gateway:
             folder,
             settings,
             doorman,
+            self._listening,
             on_refused=self._refused,
             on_presence=self._presence,
             on_violation=self._violated,
@@ -179,7 +181,10 @@ class Gateway:
 
     def _site_changed(self, up: bool) -> None:
         if up:
+            self._listening.set()
             self.ready.set()
+        else:
+            self._listening.clear()
 
     def _broker_ended(self, status: int) -> None:
         self._audit.record("broker_ended", status=status)

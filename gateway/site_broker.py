@@ -25,13 +25,16 @@ log = structlog.get_logger(__name__)
 
 
 class SiteBroker:
-    """Broker and admission of a site; `on_end(status)` and `on_start()` tell of every end and restart."""
+    """Broker and admission of a site. Devices are let in while `listening`; `on_end(status)` and `on_start()` tell of
+    every end and restart.
+    """
 
     def __init__(
         self,
         folder: Folder,
         settings: Settings,
         doorman: Doorman,
+        listening: asyncio.Event,
         on_refused: OnRefused,
         on_presence: OnPresence,
         on_violation: Callable[[str, str], None],
@@ -55,6 +58,8 @@ class SiteBroker:
             broker,
             seed,
             doorman.decide,
+            owner=settings.gateway_id,
+            listening=listening,
             on_refused=on_refused,
             on_presence=on_presence,
             max_payload=MAX_PAYLOAD,

@@ -39,6 +39,7 @@ class StolenGateway:
         self._folder = Folder(folder)
         self._settings = self._folder.load()
         self.recorded: list[tuple[str, bytes]] = []
+        self._listening = asyncio.Event()
         self._present: dict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
         self._site: aiomqtt.Client | None = None
         self._cloud: aiomqtt.Client | None = None
@@ -56,6 +57,8 @@ class StolenGateway:
             broker,
             seed,
             self._let_everybody_in,
+            owner=self._settings.gateway_id,
+            listening=self._listening,
         )
 
     def _let_everybody_in(self, certificate: x509.Certificate, pin: str, client_id: str) -> Permissions:
@@ -84,6 +87,7 @@ class StolenGateway:
                         await self._cloud.subscribe(site_down(*place, leaf), qos=1)
                     tasks.append(group.create_task(self._carry(self._site, self._up)))
                     tasks.append(group.create_task(self._carry(self._cloud, self._down)))
+                    self._listening.set()
                     yield self
                     for task in tasks:
                         task.cancel()

@@ -72,6 +72,9 @@ class Admission:
 
     `decide(certificate, pin, client_id)` may be a coroutine function. The certificate already chains to the
     fleet CA (TLS did that), and its common name already equals the client id (checked here).
+    `owner` is the client id of the process that serves this broker, and `listening` is set while its session has
+    its subscriptions. The others wait for that: what they say before it, such as where they stand, reaches nobody.
+    Without an owner nobody waits.
     `on_presence(client_id, present)` tells who comes and goes, and must not block.
     `on_refused(reason, who, pin)` must not block; `who` is the common name where there is one, else the
     client id; `pin` may be empty.
@@ -83,6 +86,8 @@ class Admission:
         issuer_seed: bytes,
         decide: Decide,
         *,
+        owner: str = "",
+        listening: asyncio.Event | None = None,
         on_refused: OnRefused | None = None,
         on_presence: OnPresence | None = None,
         max_payload: int = -1,
@@ -91,6 +96,8 @@ class Admission:
         self._broker = broker
         self._signer = ClaimsSigner(issuer_seed, broker.account)
         self._decide = decide
+        self._owner = owner
+        self._listening = listening or _set_event()
         self._on_refused = on_refused or (lambda reason, who, pin: None)
         self.presence = Presence(on_presence or (lambda client_id, present: None))
         self._max_payload = max_payload
@@ -229,19 +236,27 @@ class Admission:
         # A session belongs to its client id, and the broker hands it to whoever is admitted under that id.
         if client_id != common_name:
             raise _Refused("client_id_mismatch")
-        verdict = self._decide(certificate, pin, client_id)
-        if inspect.isawaitable(verdict):
-            try:
-                async with asyncio.timeout(DECIDE_DEADLINE_S):
+        try:
+            async with asyncio.timeout(DECIDE_DEADLINE_S):
+                if client_id != self._owner:
+                    await self._listening.wait()
+                verdict = self._decide(certificate, pin, client_id)
+                if inspect.isawaitable(verdict):
                     verdict = await verdict
-            except TimeoutError:
-                raise _Refused("decision_late") from None
+        except TimeoutError:
+            raise _Refused("decision_late" if self._listening.is_set() else "not_listening") from None
         if isinstance(verdict, Refusal):
             raise _Refused(verdict.reason)
         return verdict
 
     def _refused(self, reason: str, who: str, pin: str) -> None:
         self._on_refused(reason, who[:MAX_CLIENT_ID], pin)
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 async def pause(seconds: float, cut_short: asyncio.Event) -> None:

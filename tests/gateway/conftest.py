@@ -91,7 +91,7 @@ class Cloud:
         server = fleet.issue("cloud broker", server=True)
         self.server_pin = server.pin
         self.pins: dict[str, str] = {"cloud": self.identity.pin}
-        self.listening = False  # before it hears anything, the cloud lets no gateway in
+        self.listening = asyncio.Event()  # before it hears anything, the cloud lets no gateway in
         self.seed, issuer = new_issuer()
         self.broker = NatsBroker(
             directory,
@@ -108,6 +108,8 @@ class Cloud:
             broker,
             self.seed,
             self.decide,
+            owner="cloud",
+            listening=self.listening,
         )
         task = asyncio.create_task(admission.run())
         await asyncio.wait_for(admission.ready.wait(), WAIT_S)
@@ -122,8 +124,6 @@ class Cloud:
             return Refusal("wrong_pin")
         if client_id == "cloud":
             return Permissions(("s/+/+/down/#",), ("s/+/+/up/#",))
-        if not self.listening:
-            return Refusal("not_listening")
         return Permissions((f"s/{SHARD}/{SITE}/up/#",), (f"s/{SHARD}/{SITE}/down/#",))
 
     @contextlib.asynccontextmanager
@@ -140,11 +140,11 @@ class Cloud:
             await client.subscribe("s/+/+/up/#", qos=1)
             peer = CloudPeer(client)
             task = asyncio.create_task(peer.run())
-            self.listening = True
+            self.listening.set()
             try:
                 yield peer
             finally:
-                self.listening = False
+                self.listening.clear()
                 await end(task)
 
     @contextlib.asynccontextmanager

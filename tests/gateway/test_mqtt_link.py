@@ -69,7 +69,7 @@ async def watching(
 @pytest.fixture
 async def watched(world: World) -> AsyncIterator[Watched]:
     cloud = world.cloud
-    cloud.listening = True
+    cloud.listening.set()
     identity = world.fleet.issue(GATEWAY)
     cloud.pins[GATEWAY] = identity.pin
     subscriptions = [(f"{DOWN}/command", 0), (f"{DOWN}/config", 1)]

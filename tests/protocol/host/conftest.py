@@ -43,12 +43,13 @@ class Site:
         )
         self.decide: Callable[..., Any] = self.by_pin
 
-    def admission(self) -> Admission:
+    def admission(self, **owner: Any) -> Admission:
         return Admission(
             self.broker,
             self.seed,
             lambda *a: self.decide(*a),
             on_refused=lambda *refusal: self.refused.put_nowait(refusal),
+            **owner,
         )
 
     def by_pin(self, certificate: x509.Certificate, pin: str, client_id: str) -> Verdict:

@@ -19,6 +19,8 @@ from tests.programs import program
 from .conftest import DEV1, DEV2, GATEWAY, Site, serving
 from .fleet import Fleet
 
+WAITS_S = 0.3
+
 
 async def refusal(site: Site) -> tuple[str, str, str]:
     return await asyncio.wait_for(site.refused.get(), 5)
@@ -37,6 +39,28 @@ async def test_a_registered_device_speaks_with_the_gateway_both_ways(
             up = await asyncio.wait_for(anext(gateway.messages), 5)
             assert (str(down.topic), down.payload) == (f"d/{DEV1}/down/command", b"open")
             assert (str(up.topic), up.payload) == (f"d/{DEV1}/up/result", b"opened")
+
+
+async def test_nobody_is_let_in_before_the_owner_listens(site: Site) -> None:
+    listening = asyncio.Event()
+    async with serving(site.admission(owner=GATEWAY, listening=listening)):
+        assert not await site.connects(DEV1)
+        assert (await refusal(site))[0] == "not_listening"
+        async with site.client(GATEWAY) as gateway:
+            device = asyncio.create_task(tell(site, b"where I stand"))
+            await asyncio.sleep(WAITS_S)
+            assert not device.done()
+            await gateway.subscribe("d/+/up/#", qos=1)
+            listening.set()
+            heard = await asyncio.wait_for(anext(gateway.messages), 5)
+            await device
+        assert heard.payload == b"where I stand"
+
+
+async def tell(site: Site, payload: bytes) -> None:
+    """A device's first words, once it is let in."""
+    async with site.client(DEV1) as device:
+        await device.publish(f"d/{DEV1}/up/state", payload, qos=1)
 
 
 async def test_right_ca_but_wrong_pin_is_refused(site: Site, admission: Admission) -> None:
