@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from hil.board.signals import WaitTimeout
 from hil.demo.scribe import Scribe
 from hil.phone import Phone, PhoneResult
-from hil.stack.installation import DoorSite, Installation
+from hil.stack.installation import CONNECT_DEADLINE_S, DoorSite, Installation
 from hil.trace import VcdWriter
 from protocol.handshake import ACTION_STATUS
 
@@ -142,6 +142,19 @@ class Stage:
         connect_us = began_s * 1e6 + result.timings["scan_ms"] * 1000
         moved = [t_us for board, t_us in self.scribe.pulses[before:] if board == name]
         return Unlocked(result, began_s, round((moved[0] - connect_us) / 1000, 3) if moved else None)
+
+    async def opened_remotely(self, name: str) -> dict[str, Any]:
+        """The first attempt to open a door from the cloud since the cloud can reach it; raises ActFailed."""
+        path = f"/v1/doors/{self.door(name).door_id}/unlock"
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
+                while True:
+                    done = await self.site.api.finished(await self.site.api.post(path))
+                    if done["error"] != "device_offline":
+                        return done
+                    await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise ActFailed(f"{name} was offline for {CONNECT_DEADLINE_S:g} s") from None
 
     async def locked(self, name: str) -> None:
         """Wait until the relay is off again."""

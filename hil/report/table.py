@@ -91,7 +91,7 @@ class LiveSteps:
             yield step
             step.ok = step.error is None
         except BaseException as error:
-            step.error = str(error) or type(error).__name__
+            step.error = _said(error)
             raise
         finally:
             step.duration_ms = round(self.now_ms() - step.started_ms, 3)
@@ -135,6 +135,13 @@ class LiveSteps:
                 told = Text(_first_line(step), "red" if step.error else "")
                 table.add_row(_mark(step), Text(step.title), f"{step.duration_ms:,.1f} ms", told)
         return table
+
+
+def _said(error: BaseException) -> str:
+    """What an error says; of a group, what its members say: "1 sub-exception" helps nobody."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_said, error.exceptions))
+    return str(error) or type(error).__name__
 
 
 def _first_line(step: Step) -> str:

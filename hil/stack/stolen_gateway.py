@@ -5,7 +5,6 @@ working, writes down every command it carries, and can send any of them again. I
 """
 
 import asyncio
-import collections
 import contextlib
 import json
 import socket
@@ -26,7 +25,6 @@ from protocol.host.pins import client_context
 from protocol.topics import down, parse_cloud_topic, parse_site_topic, site_down, site_up
 
 READY_DEADLINE_S = 10.0
-DEVICE_DEADLINE_S = 20.0  # a device backs off for up to 5 s
 _NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 _CARRIED_UP = ("result", "state", "time")
 _CARRIED_DOWN = ("command", "time", "config")
@@ -40,7 +38,6 @@ class StolenGateway:
         self._settings = self._folder.load()
         self.recorded: list[tuple[str, bytes]] = []
         self._listening = asyncio.Event()
-        self._present: dict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
         self._site: aiomqtt.Client | None = None
         self._cloud: aiomqtt.Client | None = None
         seed, issuer = new_issuer()
@@ -94,11 +91,6 @@ class StolenGateway:
         finally:
             await self.broker.stop()
 
-    async def has(self, device: str, deadline_s: float = DEVICE_DEADLINE_S) -> None:
-        """Wait until a device has come over and has told where it stands; raises TimeoutError."""
-        async with asyncio.timeout(deadline_s):
-            await self._present[device].wait()
-
     async def play_back(self) -> int:
         """Send every recorded command once more, byte for byte; how many there were."""
         assert self._site is not None
@@ -137,8 +129,6 @@ class StolenGateway:
         told = {"e": payload.decode()} if leaf == "result" else json.loads(payload)
         place = (self._settings.shard, self._settings.site_id)
         await self._cloud.publish(site_up(*place, leaf), json.dumps({"d": device, **told}), qos=1)
-        if leaf == "state":
-            self._present[device].set()
 
     async def _down(self, topic: str, payload: bytes) -> None:
         assert self._site is not None

@@ -133,6 +133,15 @@ async def test_a_step_runs_once() -> None:
                 pass
 
 
+async def test_a_step_that_a_group_of_errors_ended_tells_each_of_them() -> None:
+    console, out = _console()
+    with LiveSteps(_TITLES, console) as live, pytest.raises(ExceptionGroup):
+        async with live.step("open"):
+            raise ExceptionGroup("tasks", [OSError("no route"), TimeoutError()])
+    assert live.steps[0].error == "no route; TimeoutError"
+    assert "no route" in out.getvalue()
+
+
 @pytest.mark.parametrize("ok", [True, False])
 def test_the_timeline_tells_every_step_its_times_and_the_verdict(ok: bool) -> None:
     console, out = _console()

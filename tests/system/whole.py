@@ -13,6 +13,7 @@ from hil.phone import Phone, PhoneResult
 from hil.stack.installation import DoorSite, Installation
 from hil.stack.station import execute
 from protocol.access import STATUS_NAMES
+from protocol.host.refusals import REFUSALS, refusal_name
 from protocol.journal import EVENT_NAMES, METHOD_NAMES, Record, decode_record
 
 T = TypeVar("T")
@@ -141,6 +142,8 @@ def _gist(event: dict[str, Any]) -> tuple[object, ...]:
 def _own_gist(record: Record) -> tuple[object, ...]:
     method = METHOD_NAMES[record.method] if record.method else None
     status = STATUS_NAMES[record.status] if record.method else None
+    if record.type in REFUSALS:
+        status = refusal_name(record.status)
     return (record.seq, EVENT_NAMES[record.type], method, status, record.boot)
 
 
