@@ -45,7 +45,10 @@ class EventOut(BaseModel):
     key_id: str | None
     method: str | None = Field(examples=["ble"], description="How access was asked for.")
     status: str | None = Field(examples=["granted"], description="What the door decided.")
-    data: dict[str, Any] = Field(examples=[{"boot": 3, "value": 0}])
+    data: dict[str, Any] = Field(
+        examples=[{"boot": 3, "value": 6, "cause": "brown_out"}],
+        description="More, by type. Of a `boot`, `cause` is its value by name.",
+    )
 
 
 def event_id(order: int) -> str:

@@ -11,10 +11,12 @@ from cloud_api.events import add_cloud_event
 from cloud_api.files import file_refused, file_taken
 from cloud_api.fleet import Line
 from protocol.access import STATUS_NAMES
+from protocol.host.boot_causes import boot_cause
 from protocol.host.cloud_messages import AuditEvent
 from protocol.host.refusals import REFUSALS, is_final, refusal_name
 from protocol.ids import id_from_bytes
 from protocol.journal import (
+    EVENT_BOOT,
     EVENT_CONFIG_REFUSED,
     EVENT_NAMES,
     EVENT_TRANSFER_REFUSED,
@@ -38,7 +40,7 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
     key = None if by_user else _key(session, line, record.subject)
     user_id = _user_id(session, line, record.subject) if by_user else None
     credential = None if by_user else _credential(record.subject)
-    refusal = _refusal(session, line, record) if record.type in REFUSALS else {}
+    told = _told(session, line, record)
     event = Event(
         organisation_id=line.organisation_id,
         site_id=line.site_id,
@@ -54,7 +56,7 @@ def add_record(session: Session, line: Line, proven: Proven) -> Event:
         received_at=now_ms(),
         method=METHOD_NAMES.get(record.method, f"method_{record.method}") if record.method else None,
         status=_status(record),
-        data={"boot": record.boot, "value": record.value, "credential_id": credential, **refusal},
+        data={"boot": record.boot, "value": record.value, "credential_id": credential, **told},
         record=proven.raw,
     )
     session.add(event)
@@ -67,6 +69,13 @@ def _status(record: Record) -> str | None:
     if record.type in REFUSALS:
         return refusal_name(record.status)
     return STATUS_NAMES.get(record.status, f"status_{record.status}") if record.method else None
+
+
+def _told(session: Session, line: Line, record: Record) -> dict[str, object]:
+    """What the value of some types says, in words."""
+    if record.type == EVENT_BOOT:
+        return {"cause": boot_cause(record.value)}
+    return _refusal(session, line, record) if record.type in REFUSALS else {}
 
 
 def _refusal(session: Session, line: Line, record: Record) -> dict[str, object]:

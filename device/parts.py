@@ -61,7 +61,7 @@ class Parts:
         self.revocations = self._table("revocations", KIND_REVOCATIONS)
         self.gate = CommandGate(self.identity.device_id, self.identity.boot)
         self.authority = Authority(self)
-        self.recorder.record(journal.EVENT_BOOT, value=machine.reset_cause())
+        self.recorder.record(journal.EVENT_BOOT, value=_boot_cause())
         self._configure()
         self.recorder.commit()
 
@@ -100,6 +100,16 @@ class Parts:
 
     def _asked(self, method: int) -> None:
         self.authority.asked(method)
+
+
+def _boot_cause() -> int:
+    """A mark in RTC memory outlives every reset but a loss of power: a power-on that finds it was a brown-out."""
+    rtc = machine.RTC()
+    cause = machine.reset_cause()
+    if cause == journal.BOOT_POWER_ON and rtc.memory() == b"latchwork":
+        cause = journal.BOOT_BROWN_OUT
+    rtc.memory(b"latchwork")
+    return cause
 
 
 def _update() -> "Any":

@@ -83,6 +83,15 @@ EVENT_NAMES = {
     EVENT_EPOCH_RAISED: "key_epoch_raised",
 }
 
+# Value of EVENT_BOOT: machine.reset_cause() of an ESP32, but for the last, which it calls a power-on.
+BOOT_UNKNOWN = 0
+BOOT_POWER_ON = 1
+BOOT_HARD_RESET = 2
+BOOT_WATCHDOG = 3
+BOOT_DEEP_SLEEP = 4
+BOOT_SOFT_RESET = 5
+BOOT_BROWN_OUT = 6
+
 METHOD_NONE = 0
 METHOD_BLE = 1
 METHOD_REMOTE = 2

@@ -186,6 +186,15 @@ async def test_time_is_answered_under_the_devices_time_key(site: Site) -> None:
     assert answer["t"] > 1_700_000_000_000
 
 
+async def test_a_boot_is_shown_with_its_cause_by_name(site: Site) -> None:
+    values = (journal.BOOT_POWER_ON, journal.BOOT_BROWN_OUT, 77)
+    await site.device.send_records([site.device.record(journal.EVENT_BOOT, value=value) for value in values])
+    await site.device.send_records([site.device.record(value=1)])
+    await site.device.acked(4)
+    events = await stored(site.api, site.device)
+    assert [e["data"].get("cause") for e in events] == ["power_on", "brown_out", "cause_77", None]
+
+
 async def test_the_drift_of_a_crystal_is_shown_with_its_device_and_its_door(site: Site) -> None:
     door = f"/v1/doors/{site.door_id}"
     assert (await made(await site.api.get(door), 200))["drift_ppm"] is None

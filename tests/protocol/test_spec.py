@@ -9,6 +9,7 @@ import pytest
 from device import door_table
 from hil import phone
 from protocol import access, credential, envelope, handshake, ids, journal, topics
+from protocol.host.boot_causes import BOOT_CAUSES
 from protocol.host.refusals import REFUSAL_NAMES, is_final
 from protocol.host.vectors.files import block_names
 from tests.device.on_vm import ROOT
@@ -87,15 +88,17 @@ def test_every_topic_of_the_vectors_has_a_worked_example_or_a_table():
     [
         (access, "STATUS_", access.STATUS_NAMES),
         (journal, "EVENT_", journal.EVENT_NAMES),
+        (journal, "BOOT_", BOOT_CAUSES),
     ],
 )
-def test_every_status_and_event_has_its_row(module, prefix, names):
+def test_every_status_event_and_boot_cause_has_its_row(module, prefix, names):
     constants = {
         number: name
         for name, number in vars(module).items()
         if name.startswith(prefix) and isinstance(number, int)
     }
     rows = {row[0]: row[1] for row in ROWS}
+    assert constants.keys() == names.keys()
     for number, name in names.items():
         assert rows[f"{number} `{constants[number]}`"] == f"`{name}`"
 

@@ -46,7 +46,7 @@ class Chaos:
         """An unlock and a fault, each begun at a moment of its own."""
         door = self.random.choice(list(self.one.site.doors.values()))
         unlock = self.random.choice((self.by_phone, self.by_api))
-        faults = (self.site_broker, self.cloud_broker, self.gateway, self.cloud, self.power)
+        faults = (self.site_broker, self.cloud_broker, self.gateway, self.cloud, self.power, self.sag)
         fault = self.random.choice(faults)
         print(f"{door.name}: {unlock.__name__} during the end of {fault.__name__}")
         await asyncio.gather(self.later(lambda: unlock(door)), self.later(fault))
@@ -97,6 +97,11 @@ class Chaos:
         await door.board.power_cut()
         await asyncio.sleep(self.random.uniform(0, 0.5))
         await door.board.power_on()
+
+    async def sag(self) -> None:
+        door = self.random.choice(list(self.one.site.doors.values()))
+        self.cuts.append((door.name, time.time()))
+        await door.board.brown_out()
 
 
 async def attempts(one: Whole) -> list[dict[str, Any]]:

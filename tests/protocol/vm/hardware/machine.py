@@ -38,7 +38,16 @@ class Timer:
     init = deinit = datetime = __init__
 
 
-RTC = UART = Timer
+UART = Timer
+
+
+class RTC(Timer):
+    _memory = b""
+
+    def memory(self, *data):
+        if data:
+            RTC._memory = data[0]
+        return RTC._memory
 
 
 def reset_cause():
