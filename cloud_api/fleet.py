@@ -50,6 +50,9 @@ class Line:
     config_pushed: tuple[int, int] | None = None
     # By kind, the version that we last offered, and when.
     offered: dict[str, tuple[int, float]] = field(default_factory=dict)
+    # Whether what it lacks is being built and offered, and whether that changed since.
+    offering: bool = False
+    offer_due: bool = False
     # What is left of its rate of requests for files, and when it last asked.
     fetches: float = 0.0
     fetched_at: float = NEVER_PUSHED

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 PUSH_AT_ONCE = 8  # devices that a request itself serves; the rest is left to `converge`
 OFFER_AGAIN_S = 30.0
+COLLECT_S = 0.25  # to build a table of hundreds takes as long as to answer two requests
 # A board asks for the next piece when it has written the last one: this is more than flash can take.
 FETCH_PER_S = 50.0
 FETCH_BURST = 100.0
@@ -41,19 +42,38 @@ class Refused(Exception):
     """A request that gets no answer; the text is the reason's slug."""
 
 
-async def push_offers(cloud: Cloud, device_ids: Sequence[str]) -> None:
-    """Offer these devices what they lack; what cannot be sent now is sent by `converge`."""
+def push_offers(cloud: Cloud, device_ids: Sequence[str]) -> None:
+    """Have these devices offered what they lack, beside the request; what cannot be sent now is sent by `converge`."""
     for device_id in device_ids[:PUSH_AT_ONCE]:
-        await push_offer(cloud, device_id)
+        cloud.background(push_offer(cloud, device_id))
     if len(device_ids) > PUSH_AT_ONCE:
         cloud.converge.set()
 
 
 async def push_offer(cloud: Cloud, device_id: str) -> None:
-    """Offer one device what it lacks and was not offered just now."""
+    """Offer one device what it lacks and was not offered just now.
+
+    The first change is offered at once. Those that come meanwhile, and for a moment after, only mark the device: then one
+    table is built of all of them, and the newest is the only one that it fetches.
+    """
     line = await cloud.fleet.device(device_id)
     if line is None or not line.active:
         return
+    line.offer_due = True
+    if line.offering:
+        return
+    line.offering = True
+    try:
+        while line.offer_due:
+            line.offer_due = False
+            await _offer(cloud, line)
+            await asyncio.sleep(COLLECT_S)
+    finally:
+        line.offering = False
+
+
+async def _offer(cloud: Cloud, line: Line) -> None:
+    device_id = line.device_id
     try:
         # A table of thousands takes a while, in which nobody else must wait for the store's one writer.
         wanted = await cloud.db.read(lambda session: wanted_files(session, cloud.vault, device_id, BUILDERS))

@@ -176,7 +176,8 @@ def _window(body: CredentialIn) -> tuple[int, int]:
 async def create_credential(
     body: CredentialIn, cloud: CloudDep, caller: Caller, response: Response
 ) -> CredentialOut:
-    """Give a user a PIN or a card. The doors get new tables at once; one that is offline, when it is back.
+    """Give a user a PIN or a card. The doors get new tables at once, of many changes in a row one every quarter of a second;
+    a door that is offline, when it is back.
 
     A PIN or card that another credential has at one of the doors is refused (`credential_taken`), and so is one
     more than a door has room for (`door_full`).
@@ -205,7 +206,7 @@ async def create_credential(
 
     credential, devices, event = await cloud.db.write(work)
     cloud.hub.publish([event])
-    await push_offers(cloud, devices)
+    push_offers(cloud, devices)
     response.headers["Location"] = f"/v1/credentials/{credential.id}"
     return credential
 
@@ -239,7 +240,7 @@ async def get_credential(credential_id: CredentialPath, cloud: CloudDep, caller:
 
 @router.post("/credentials/{id}/revoke")
 async def revoke_credential(credential_id: CredentialPath, cloud: CloudDep, caller: Caller) -> CredentialOut:
-    """Take a PIN or card back. Its doors get new tables at once; one that is offline, when it is back.
+    """Take a PIN or card back. Its doors get new tables as when it was made.
 
     Repeating it changes nothing.
     """
@@ -254,5 +255,5 @@ async def revoke_credential(credential_id: CredentialPath, cloud: CloudDep, call
 
     credential, devices, events = await cloud.db.write(work, durable=True)
     cloud.hub.publish(events)
-    await push_offers(cloud, devices)
+    push_offers(cloud, devices)
     return credential

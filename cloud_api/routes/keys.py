@@ -227,5 +227,5 @@ async def revoke_key(key_id: KeyPath, cloud: CloudDep, caller: Caller) -> KeyOut
     key, devices, events = await cloud.db.write(work, durable=True)
     cloud.hub.publish(events)
     await push_configurations(cloud, devices)
-    await push_offers(cloud, devices)
+    push_offers(cloud, devices)
     return key

@@ -137,5 +137,5 @@ async def update_device(device_id: DevicePath, body: UpdateIn, cloud: CloudDep, 
 
     package, event = await cloud.db.write(work)
     cloud.hub.publish([event])
-    await push_offers(cloud, [device_id])
+    push_offers(cloud, [device_id])
     return package

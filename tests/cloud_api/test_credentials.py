@@ -4,12 +4,13 @@ import asyncio
 import base64
 import hashlib
 import sqlite3
+import time
 from typing import Any
 
 import httpx
 import pytest
 
-from cloud_api.transfers import FETCH_BURST, OFFER_AGAIN_S
+from cloud_api.transfers import COLLECT_S, FETCH_BURST, OFFER_AGAIN_S
 from protocol import credential, journal
 from protocol.envelope import LABEL_OFFER, open_sealed
 from protocol.ids import id_bytes
@@ -107,6 +108,18 @@ async def test_pins_and_cards_reach_the_door_as_a_table_of_their_own(site: Site)
     assert (token.credential_id, token.flags) == (id_bytes(user), credential.ONE_TIME)
     assert (token.not_before, token.not_after) == (1767225600, 2208988800)
     assert (made_pin["type"], made_pin["one_time"], made_pin["duress"]) == ("pin", True, False)
+
+
+async def test_many_changes_in_a_row_become_few_tables_and_the_last_has_them_all(site: Site) -> None:
+    user, count = await new_user(site.api), 60
+    began = time.monotonic()
+    await asyncio.gather(*(give(site, user_id=user, pin=f"{n:05}") for n in range(count)))
+    offers = [await next_offer(site.device)]
+    while offers[-1]["ver"] < count:
+        offers.append(await next_offer(site.device))
+    assert len(offers) <= 2 + (time.monotonic() - began) / COLLECT_S
+    rows = rows_of(site.device, await fetch(site.device, offers[-1]), count)
+    assert set(rows) == {place(site.device, b"pin", f"{n:05}".encode()) for n in range(count)}
 
 
 async def test_what_is_revoked_leaves_the_table_and_its_pin_can_be_given_again(site: Site) -> None:

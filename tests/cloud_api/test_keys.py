@@ -151,8 +151,11 @@ async def test_more_revocations_than_the_configuration_holds_come_as_a_table(sit
         assert len(str(config)) < MAX_ENVELOPE
     revoked = [key["credential_id"] for key in keys]
     assert (config["rev"]["creds"], config["rev"]["gens"]) == (revoked[:MAX_REVOKED], {})
-    versions = [(offer := await next_offer(site.device))["ver"] for _ in range(2)]
-    assert (versions, offer["kind"]) == ([MAX_REVOKED + 1, MAX_REVOKED + 2], "revocations")
+    offers = [await next_offer(site.device)]
+    while (offer := offers[-1])["ver"] < MAX_REVOKED + 2:
+        offers.append(await next_offer(site.device))
+    assert offers[0]["ver"] > MAX_REVOKED
+    assert {one["kind"] for one in offers} == {"revocations"}
     data = await fetch(site.device, offer)
     table = Table(data[:HEADER_SIZE], id_bytes(site.device.id))
     rows = [data[at : at + 12] for at in range(HEADER_SIZE, len(data) - 16, 12)]
