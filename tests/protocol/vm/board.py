@@ -92,6 +92,7 @@ class Board:
         """Each input meets the same floor, configuration and replay window: after a few, nothing would get past them."""
         parts, uplink = self.parts, self.uplink
         parts.clock.floor = parts.clock._kept.value = self._floor
+        parts.clock._clock._first = None  # no crystal was measured
         parts.clock.set(self.now_s * 1000, 1)
         parts.config.current, parts.config.epoch = self._config, self._epoch
         parts.gate._high = parts.gate._bitmap = 0

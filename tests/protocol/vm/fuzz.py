@@ -203,6 +203,8 @@ def allocated():
     return gc.mem_alloc()
 
 
+# MicroPython keeps each character that was ever looked at alone.
+characters = [chr(n) for n in range(128)] + list("".join(TEXTS))
 fuzzer = Fuzzer(load(sys.argv[3:]))
 inputs = int(sys.argv[2])
 fuzzer.seeds()
