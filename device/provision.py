@@ -56,7 +56,7 @@ class _Bundle:
         self.door_id = ids.check_id("door", raw.get("door_id"))
         self.site_id = ids.check_id("site", raw.get("site_id"))
         self.epoch = _integer(raw, "epoch", 0, 255)
-        self.time_ms = _integer(raw, "time", 0, 1 << 48)
+        self.time_ms = _integer(raw, "time", 0, (1000 << 32) - 1)  # of 32 bits of seconds
         self.broker = _broker(raw.get("broker"))
         self.wifi = _wifi(raw.get("wifi"))
         self.certificate = _binary(raw, "certificate")

@@ -46,6 +46,9 @@ _MAX_ROUND_TRIP_MS = const(10_000)  # a time that took longer says too little
 _ROUNDED_MS = const(
     4
 )  # both clocks count whole milliseconds: 1 in t, 2 in the round trip, 1 in what passes until it is used
+_HORIZON_S = const(
+    631_152_000
+)  # 20 years after the floor: as the floor, a time beyond would have every true one refused
 _LOG_EVERY_MS = const(15_000)
 _HOLE_EVERY_MS = const(3_600_000)
 _HOLE_STEP = const(256)
@@ -366,8 +369,11 @@ class Uplink:
         if round_trip > _MAX_ROUND_TRIP_MS:
             self._time_due = True
             raise Expired("round_trip")
-        if t_ms // 1000 < parts.clock.floor:
+        ahead = t_ms // 1000 - parts.clock.floor
+        if ahead < 0:
             raise Expired("below_floor")
+        if ahead > _HORIZON_S:
+            raise Expired("beyond_horizon")
         first = parts.clock.now() is None
         parts.clock.set(t_ms + round_trip // 2, round_trip // 2 + _ROUNDED_MS)
         if first:

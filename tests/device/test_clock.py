@@ -12,6 +12,7 @@ from tests.device.rig import Rig
 from tests.device.site import DEVICE
 
 HOUR_MS = 3_600_000
+YEAR_S = 31_557_600
 # Eleven seconds pass at once when pin 5 rises.
 LATE = """
 import time
@@ -61,6 +62,32 @@ async def test_a_wrong_answer_sets_no_time(blank: Rig, changes: dict[str, object
         assert counters[f"down_time_{reason}"] == 1
         key = site.key_for_phone(not_after=int(time.time()) + 60)
         assert (await blank.phone().unlock(key)).status == "clock_uncertain"
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        int((time.time() + 21 * YEAR_S) * 1000),
+        10_413_792_000_000,  # 2300
+        int(time.time() * 1_000_000),  # microseconds
+        (1 << 63) - 1,
+        1 << 200,
+    ],
+    ids=["21 years on", "2300", "microseconds", "63 bits", "201 bits"],
+)
+async def test_an_absurd_time_of_the_cloud_locks_nobody_out(blank: Rig, t: int) -> None:
+    """It would be the floor, and every true time below it, over all resets."""
+    site = blank.site
+    site.answers_time = False
+    async with site.serving():
+        await site.answer_time(await asked(blank), t=t)
+        assert (await site.counters())["down_time_beyond_horizon"] == 1
+        await blank.reset()
+        site.answers_time = True
+        await site.admission.kick(DEVICE)
+        await site.synchronised()
+        key = site.key_for_phone(not_after=int(time.time()) + 60)
+        assert (await blank.phone().unlock(key)).granted
 
 
 @pytest.mark.parametrize("seal_with", ["another key", "config label"])

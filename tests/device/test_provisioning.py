@@ -36,6 +36,7 @@ def bad_bundles(good: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "epoch": ({"epoch": 256}, "bundle_epoch"),
         "bool for a number": ({"epoch": True}, "bundle_epoch"),
         "time": ({"time": -1}, "bundle_time"),
+        "a time of 33 bits": ({"time": 1000 << 32}, "bundle_time"),
         "broker": ({"broker": []}, "bundle_broker"),
         "host": ({"broker": {**broker, "host": ""}}, "bundle_broker"),
         "port": ({"broker": {**broker, "port": 0}}, "bundle_port"),
