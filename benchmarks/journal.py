@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from hil.board.flash import Wear
 
+# In a quick run too: the most worn block, of LittleFS's directory, is at 6 times the mean after 2,000 records and at 2.3 times
+# after these.
 RECORDS = 20_000
 TIMED = 1_000  # of them; their times are kept on the board
 GROUPS = 100  # of as many records as a commit can have
@@ -59,7 +61,6 @@ print(kept())
 
 async def measure(run: Run) -> Outcome:
     """Fill the ring, then append: one by one, and in groups."""
-    records = run.count(RECORDS)
     async with _board(run) as board:
 
         async def on_board(code: str) -> Any:
@@ -68,20 +69,20 @@ async def measure(run: Run) -> Outcome:
         run.say("filling the ring")
         kept = await on_board(FILL)
         before = board.wear()
-        run.say(f"{records} records, each with a commit of its own")
+        run.say(f"{RECORDS} records, each with a commit of its own")
         one = _ms(await on_board(f"timed({run.count(TIMED)})"))
-        await on_board(f"write({records - run.count(TIMED)})\nprint(0)")
+        await on_board(f"write({RECORDS - run.count(TIMED)})\nprint(0)")
         wear = _since(before, board.wear())
         run.say("commits of 64 records")
         group = _ms(await on_board(f"timed({run.count(GROUPS)}, 64)"))
     return Outcome(
-        _lines(one, group, wear, records, kept),
+        _lines(one, group, wear, kept),
         {"one": one, "group of 64": group},
         {"programs": [block[0] for block in wear], "erases": [block[1] for block in wear]},
     )
 
 
-def _lines(one: Series, group: Series, wear: "list[tuple[int, int]]", records: int, kept: int) -> list[Line]:
+def _lines(one: Series, group: Series, wear: "list[tuple[int, int]]", kept: int) -> list[Line]:
     programs, erases = (sum(block[kind] for block in wear) for kind in (0, 1))
     hottest = max(block[1] for block in wear)
     longest = max(one.samples + group.samples)
@@ -89,8 +90,8 @@ def _lines(one: Series, group: Series, wear: "list[tuple[int, int]]", records: i
         Line("append and commit, full ring: p50", one.median, "ms", LIMIT_MS, "limit", 1.0),
         Line("longest commit, also of 64 records", longest, "ms", LONGEST_MS, "limit", 1.0),
         Line("records that the shortest full ring must hold", RING, "", kept, "held", 1.0),
-        Line("program operations a commit", programs / records, ""),
-        Line("erase operations a commit", erases / records, ""),
+        Line("program operations a commit", programs / RECORDS, ""),
+        Line("erase operations a commit", erases / RECORDS, ""),
         Line("erases of the most worn block", hottest, "", erases / len(wear), "mean of all blocks", UNEVEN),
     ]
 
