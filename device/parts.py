@@ -42,10 +42,7 @@ class Parts:
         self.identity = Identity(base)
         self.clock = Clock(NumberFile(base + "/floor"))
         set_rtc_to(self.clock.floor)
-        self.kinds["firmware"] = (
-            lambda: _update().version(),
-            lambda path, number: _update().take(self, path, number),
-        )
+        self.kinds["firmware"] = _firmware, self._update
         self.config = ConfigKeeper(
             base + "/config",
             self.identity.config_key,
@@ -101,6 +98,11 @@ class Parts:
     def _asked(self, method: int) -> None:
         self.authority.asked(method)
 
+    def _update(self, path: str, version: int) -> "Any":
+        from device import update
+
+        return update.take(self, path, version)
+
 
 def _boot_cause() -> int:
     """A mark in RTC memory outlives every reset but a loss of power: a power-on that finds it was a brown-out."""
@@ -112,11 +114,11 @@ def _boot_cause() -> int:
     return cause
 
 
-def _update() -> "Any":
+def _firmware() -> int:
     """Loaded when it is needed: most boots see no update."""
     from device import update
 
-    return update
+    return update.version()
 
 
 def _nothing() -> None:

@@ -10,6 +10,7 @@ import json
 
 from device.config_store import NumberFile, SlotFile, make_directory, remove_file
 from device.identity import BASE
+from device.identity import is_provisioned as is_provisioned  # for the console
 from device.journal_store import create as create_journal
 from device.policy import parse_config
 from device.spent import create as create_spent

@@ -158,17 +158,43 @@ def package_build(
     floor: Annotated[int, typer.Option(min=0, help="No board goes below this version afterwards.")] = 0,
     trial: Annotated[int, typer.Option(min=2, max=7200, help="Seconds to prove healthy in.")] = 600,
 ) -> None:
-    """Compile the firmware of this tree and sign it."""
+    """Compile the firmware of this tree and sign it. Keep OUT.symbols.json: `explain` reads its tracebacks."""
     from hil import package
+    from hil.vm import symbols
+    from hil.vm.image import ImageError
 
     try:
         signer = package.read_key(key)
-        data = package.sign(package.build(signer), signer, version, floor=min(floor, version), trial_s=trial)
+        built = package.build(signer)
+        data = package.sign(built.image, signer, version, floor=min(floor, version), trial_s=trial)
+        symbols.write(built.symbols, symbols.beside(out))
         out.write_bytes(data)
-    except (package.PackageError, OSError) as error:
+    except (package.PackageError, ImageError, OSError) as error:
         typer.echo(f"latchwork: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"{out}: version {version}, {len(data):,} bytes")
+
+
+@package_app.command("explain")
+def package_explain(
+    symbols_file: Annotated[
+        Path, typer.Argument(metavar="SYMBOLS", help="OUT.symbols.json of the firmware.")
+    ],
+    text: Annotated[
+        typer.FileText,
+        typer.Argument(metavar="[TEXT]", help="What the board's console said; - is the standard input."),
+    ] = "-",  # type: ignore[assignment]  # typer opens it
+) -> None:
+    """Say what the short names in a traceback of a shipped firmware are short for."""
+    from hil.vm import symbols
+
+    try:
+        known = symbols.read(symbols_file)
+    except (OSError, ValueError) as error:
+        typer.echo(f"latchwork: {symbols_file}: {error}", err=True)
+        raise typer.Exit(2) from None
+    for line in text:
+        typer.echo(symbols.explain(line.rstrip("\n"), known))
 
 
 @app.command(cls=Verbatim)

@@ -6,12 +6,14 @@ The key is the vendor's: RSA-3072, in a PEM file that no board, gateway or cloud
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from device.release_key import PRODUCT
-from hil.vm import image
+from hil.vm import image, shipped
+from hil.vm.symbols import Symbols
 from protocol.manifest import Manifest
 from protocol.rsa import SIGNATURE_SIZE
 
@@ -64,13 +66,21 @@ def modulus(key: rsa.RSAPrivateKey) -> bytes:
     return key.public_key().public_numbers().n.to_bytes(SIGNATURE_SIZE, "big")
 
 
-def build(key: rsa.RSAPrivateKey, root: Path = image.ROOT, product: str = PRODUCT) -> bytes:
-    """The image of a source tree, for boards that go on with this key."""
+class Built(NamedTuple):
+    """An image, and what its short names are short for."""
+
+    image: bytes
+    symbols: Symbols
+
+
+def build(key: rsa.RSAPrivateKey, root: Path = image.ROOT, product: str = PRODUCT) -> Built:
+    """The image of a source tree, for boards that go on with this key. Raises ImageError."""
     with tempfile.TemporaryDirectory() as scratch:
         trusted = Path(scratch) / "release_key.py"
         trusted.write_text(key_module(key, product))
         files = {**image.firmware_files(root), "device/release_key.py": trusted}
-        return image.pack(image.compile_firmware(files, shipped=True))
+        made = shipped.build(files)
+        return Built(image.pack(made.files), made.symbols)
 
 
 def sign(

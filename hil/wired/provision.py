@@ -8,8 +8,7 @@ from hil.wired.port import BoardPort, PortError, Refused
 
 _STATE = """
 from device import provision
-from device.identity import is_provisioned
-print(is_provisioned())
+print(provision.is_provisioned())
 """
 
 

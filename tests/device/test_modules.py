@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.vm import image
+from hil.vm import image, shipped, sizes
 from tests.device.on_vm import ROOT
 from tests.device.rig import DEADLINE, Rig
 
@@ -84,7 +84,16 @@ def test_what_does_not_compile_fails_the_check_by_name(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hil.vm.sizes"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(name.removesuffix("py") + "mpy" in done.stdout for name in FILES)
+    assert all(unit.replace(".", "/") + ".mpy" in done.stdout for unit in shipped.UNITS)
+
+
+def test_a_firmware_that_is_too_large_fails_the_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sizes.main() == 0
+    monkeypatch.setattr(shipped, "LIMIT", 1024)
+    assert sizes.main() == 1
+    assert "too large" in capsys.readouterr().err
 
 
 def test_the_manifest_freezes_every_module_and_nothing_else() -> None:

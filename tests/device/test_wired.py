@@ -91,17 +91,17 @@ async def test_a_second_flash_writes_only_what_differs_and_keeps_what_is_the_boa
             ("/lw/identity.json", "mine"),
             ("/pins.json", "{}"),
             ("/boot.py", "pass"),
-            ("/lib/device/door.mpy", "damaged"),
-            ("/lib/device/door.py", "raise Exception('an old one that would run instead')"),
+            ("/lib/device/agent.mpy", "damaged"),
+            ("/lib/device/agent.py", "raise Exception('an old one that would run instead')"),
         ):
             with open(path, "w") as f:
                 f.write(text)
     """)
     listed = await latchwork("flash", "--dry-run", "--port", board.board.console.path)
-    assert "write /lib/device/door.mpy" in listed
-    assert "remove /lib/device/door.py" in listed
+    assert "write /lib/device/agent.mpy" in listed
+    assert "remove /lib/device/agent.py" in listed
     assert "1 to write" in listed
-    assert "'damaged'" in await board.execute("print(repr(open('/lib/device/door.mpy').read()))")
+    assert "'damaged'" in await board.execute("print(repr(open('/lib/device/agent.mpy').read()))")
     said = await flashed(board)
     assert f"1 files written, {len(flash.firmware()) - 1} were right already, 1 removed." in said
     kept = await board.execute(
@@ -109,7 +109,7 @@ async def test_a_second_flash_writes_only_what_differs_and_keeps_what_is_the_boa
     )
     assert kept.split() == ["mine", "{}", "pass"]
     assert "0 files written" in await flashed(board)
-    assert "door.py" not in await board.execute("import os; print(os.listdir('/lib/device'))")
+    assert "agent.py" not in await board.execute("import os; print(os.listdir('/lib/device'))")
 
 
 @pytest.mark.parametrize("after", [1, 20, 45_000])
@@ -121,7 +121,7 @@ async def test_a_flash_that_is_cut_leaves_a_locked_board_that_says_so_and_a_seco
 
     await flashed(board)
     await board.execute(
-        "import os\nfor name in os.listdir('/lib/protocol'): os.remove('/lib/protocol/' + name)"
+        "import os\nfor name in ('agent', 'update'): os.remove('/lib/device/' + name + '.mpy')"
     )
     left = after
 
@@ -156,8 +156,8 @@ async def test_power_that_fails_while_it_is_flashed_leaves_a_board_that_a_second
     board: Rig,
 ) -> None:
     flashing = asyncio.create_task(latchwork("flash", "--port", board.board.console.path, code=1))
-    # Each file that is written is hashed; at the eighth some are there, and others are not.
-    await board.board.console.wait_for(r"(?:['\"]\n\x04(?:.|\n)*?){8}", WAIT)
+    # Each file that is written is hashed; at the fourth some are there, and others are not.
+    await board.board.console.wait_for(r"(?:['\"]\n\x04(?:.|\n)*?){4}", WAIT)
     await board.board.power_cut()
     assert "was lost" in await flashing
     await board.board.power_on()

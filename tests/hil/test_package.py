@@ -9,6 +9,7 @@ import pytest
 
 from device.release_key import MODULUS, PRODUCT
 from hil import package
+from hil.vm import symbols
 from protocol.errors import BadMac
 from protocol.manifest import HEAD_SIZE, open_manifest
 
@@ -34,6 +35,15 @@ def test_a_key_and_a_package_of_this_tree(tmp_path: Path) -> None:
     assert (manifest.product, manifest.version, manifest.floor, manifest.trial_s) == (PRODUCT, 7, 5, 60)
     assert manifest.sha256 == hashlib.sha256(data[HEAD_SIZE:]).digest()
     assert trusted["MODULUS"] in data[HEAD_SIZE:]  # the next update is of the same key
+    known = symbols.read(tmp_path / "firmware.lwu.symbols.json")
+    (short,) = [name for name, full in known["device.agent"].items() if "device.agent.run_agent" in full]
+    said = tmp_path / "console.txt"
+    said.write_text(f'MPY: soft reboot\n  File "device.agent", line 1, in {short}\n')
+    told = run("explain", symbols.beside(out), said).stdout.splitlines()
+    assert told[0] == "MPY: soft reboot"
+    assert told[1].startswith(f'  File "device.agent", line 1, in {short}  # ')
+    assert "device.agent.run_agent" in told[1]
+    assert run("explain", said, said).returncode == 2
     with pytest.raises(BadMac):
         open_manifest(package.modulus(package.new_key()), data[:HEAD_SIZE])
 
