@@ -184,6 +184,33 @@ async def test_fire_releases_a_maglock_in_every_mode_and_its_end_locks_it(magloc
     assert refused["status"] == "door_mode"
 
 
+@pytest.mark.parametrize("board", ["maglock_door", "strike_full"])
+@pytest.mark.parametrize("jammed_in", ["a release", "a lock"])
+async def test_fire_releases_a_lock_whose_bolt_is_jammed(tmp_path: Path, board: str, jammed_in: str) -> None:
+    """The current is as a fire asks while the bolt is stuck, and once it comes loose the door is open."""
+    async with wired(tmp_path, board) as one:
+        await one.configured(policy={"open_s": 60, "jam_s": 1, "fire_releases": 1})
+        if jammed_in == "a lock":
+            await one.ordered("unlock")
+            await one.door.strike.wait(1, WAIT)
+        one.door.jam()
+        await one.ordered("lock" if jammed_in == "a lock" else "unlock")
+        await one.site.record(journal.EVENT_DOOR_JAMMED)
+        if jammed_in == "a release":
+            await one.ordered("lock")
+            await one.door.relay.wait(0, WAIT)
+        one.door.fire.set(1)
+        await one.door.relay.wait(1, WAIT)
+        assert (await one.site.record(journal.EVENT_FIRE)).value == 1
+        moved = moves(one)
+        assert (await one.ordered("lock"))["status"] == "door_mode"
+        one.door.unjam()
+        await one.door.strike.wait(1, WAIT)
+        assert moved == []
+        one.door.fire.set(0)
+        await one.door.strike.wait(0, WAIT)
+
+
 async def test_fire_at_boot_releases_a_maglock_before_there_is_a_network(maglock: Rig) -> None:
     await put_into(maglock, "lockdown_all")
     await maglock.board.power_cut()

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hil import package
+from hil.board.description import builtin
 from hil.board.flash import Cut, Where
 from hil.vm import image
 from protocol import journal
@@ -162,6 +163,32 @@ async def test_an_update_is_confirmed_without_a_broker_by_door_and_bluetooth(
         assert (await phone.unlock(door.site.key_for_phone())).granted
     door.site.booted()
     await heard(door, journal.EVENT_UPDATE_CONFIRMED, 2)
+
+
+@pytest.mark.parametrize("how", ["healthy", "never confirms", "hangs at boot"])
+async def test_fire_releases_a_maglock_while_an_update_is_on_trial(
+    tmp_path: Path, maker: Vendor, how: str
+) -> None:
+    """And whatever comes of the trial, the door is open when it is over."""
+    async with (
+        rig(tmp_path, firmware=maker.image(), description=builtin("maglock_door")) as one,
+        one.site.serving(),
+    ):
+        await one.wire()
+        await one.provision()
+        await one.site.synchronised()
+        boots = one.board.boots.value
+        await offer(one, 2, maker.package(2, trial_s=8, **BROKEN.get(how, {})))
+        await heard(one, journal.EVENT_UPDATE_ACTIVATED, 2)
+        await one.board.boots.wait(boots + 1, DEADLINE)
+        one.door.fire.set(1)
+        if how != "hangs at boot":
+            await one.door.strike.wait(1, DEADLINE)
+        end = journal.EVENT_UPDATE_CONFIRMED if how == "healthy" else journal.EVENT_UPDATE_ROLLED_BACK
+        await heard(one, end, 2, ROLLED_BACK_S)
+        await one.door.strike.wait(1, DEADLINE)
+        one.door.fire.set(0)
+        await one.door.strike.wait(0, DEADLINE)
 
 
 def flipped(data: bytes, at: int) -> bytes:
