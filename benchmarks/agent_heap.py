@@ -1,6 +1,9 @@
 """The heap of the running agent: TLS session up, Bluetooth on, doors being opened both ways; and the same door with an OSDP
-reader, while its table of users arrives.
+reader, while its table of users arrives. The bench's modules first, then two of these as the firmware is shipped.
 """
+
+import asyncio
+from pathlib import Path
 
 from benchmarks.heap_report import LIMIT_KIB, idle, next_report, report_from_boot, watched
 from benchmarks.osdp_door import osdp_door
@@ -11,6 +14,7 @@ from benchmarks.site import doors
 from benchmarks.unlock_bluetooth import phone_keys
 from benchmarks.unlocks import in_turn, unlock
 from hil.phone import Phone
+from hil.vm import shipped
 
 UNLOCKS = 20
 REPORTS = 50
@@ -20,24 +24,29 @@ SPARE_KIB = 64
 
 async def measure(run: Run) -> Outcome:
     """One board after the other, each from its connection on."""
-    series, size = await _without_reader(run)
-    first, refused_first = await _first_users(run)
+    series, size = await _without_reader(run, run.folder / "modules")
+    first, refused_first = await _first_users(run, run.folder / "first")
     later, refused_later = await _with_users(run)
-    series |= first | later
+    linked = await asyncio.to_thread(shipped.image_file)
+    alone, _ = await _without_reader(run, run.folder / "shipped", linked)
+    arriving, refused_shipped = await _first_users(run, run.folder / "shipped-first", linked)
+    series |= first | later | {f"as shipped, {name}": one for name, one in (alone | arriving).items()}
     lines = [
         Line(f"heap in use, {name}: {_statistic(name)}", _value(name, one), "KiB", LIMIT_KIB, "limit", 1.0)
         for name, one in series.items()
     ]
     what = "OSDP reader, heap of 160 KiB: first table of 2,000 users refused"
-    lines.append(Line(what, refused_first, "", 0, "limit", 1.0))
+    lines.append(Line(what, refused_first + refused_shipped, "", 0, "limit", 1.0))
     if refused_later:
         raise RuntimeError(f"{refused_later} tables were refused in spite of the room")
     facts = {"heap_kib": size}
     return Outcome(lines, series, facts)
 
 
-async def _without_reader(run: Run) -> tuple[dict[str, Series], float]:
-    async with doors(run.folder, 1) as site:
+async def _without_reader(
+    run: Run, folder: Path, firmware: Path | None = None
+) -> tuple[dict[str, Series], float]:
+    async with doors(folder, 1, firmware) as site:
         (door,) = site.doors.values()
         await report_from_boot(door.board)
         door.board.console.clear()
@@ -56,9 +65,9 @@ async def _without_reader(run: Run) -> tuple[dict[str, Series], float]:
     return {"connected and idle": calm, "doors being opened": busy}, size
 
 
-async def _first_users(run: Run) -> tuple[dict[str, Series], int]:
+async def _first_users(run: Run, folder: Path, firmware: Path | None = None) -> tuple[dict[str, Series], int]:
     """A reader is online before the door's first table of users comes."""
-    async with osdp_door(run.folder / "first", users=False) as door:
+    async with osdp_door(folder, users=False, firmware=firmware) as door:
         calm = await idle(door.board, run.count(REPORTS))
         run.say("a first table of 2,000 users over MQTT, beside an OSDP reader")
         async with watched(door.board) as arriving:

@@ -76,7 +76,9 @@ class OsdpDoor:
 
 
 @asynccontextmanager
-async def osdp_door(folder: Path, *, users: bool, spare_kib: int = 0) -> AsyncIterator[OsdpDoor]:
+async def osdp_door(
+    folder: Path, *, users: bool, spare_kib: int = 0, firmware: Path | None = None
+) -> AsyncIterator[OsdpDoor]:
     """Connected and sure of the time; with `users`, restarted with a full table that came before the reader. It reports
     its heap (`benchmarks.heap_report`), which is so much larger than the firmware's budget.
     """
@@ -84,7 +86,8 @@ async def osdp_door(folder: Path, *, users: bool, spare_kib: int = 0) -> AsyncIt
     description = builtin("osdp_door")
     mcu = description.mcu.model_copy(update={"heap_kib": description.mcu.heap_kib + spare_kib})
     description = description.model_copy(update={"mcu": mcu})
-    async with rig(folder, description=description) as one, one.site.serving():
+    options = {} if firmware is None else {"firmware": firmware}
+    async with rig(folder, description=description, **options) as one, one.site.serving():
         await one.put("/pins.json", json.dumps({**description.pin_map, "osdp": PINS}).encode())
         await report_from_boot(one.board)
         await one.provision()

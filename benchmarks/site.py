@@ -13,13 +13,15 @@ DEADLINE_S = 20.0
 
 
 @asynccontextmanager
-async def doors(folder: Path, count: int = DOORS) -> AsyncIterator[Installation]:
-    """An installation whose doors run their newest configuration."""
+async def doors(
+    folder: Path, count: int = DOORS, firmware: Path | None = None
+) -> AsyncIterator[Installation]:
+    """An installation whose doors run their newest configuration; `firmware` is that of this tree, as the bench has it."""
     async with Installation(folder) as site:
         await site.start_cloud()
         await site.start_gateway()
         for number in range(count):
-            door = await site.add_board(f"board-{number}")
+            door = await site.add_board(f"board-{number}", firmware=firmware)
             await site.provision(door, f"Door {number}")
         for door in site.doors.values():
             await site.connected(door)

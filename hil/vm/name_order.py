@@ -16,8 +16,8 @@ def in_front(source: str) -> str:
     uses = Counter(name for name in _names(ast.parse(source), frozenset()) if _is_name(name))
     if len(uses) <= _SHORT:
         return source
-    first = ".".join(name for name, _ in uses.most_common(_SHORT))
-    return f"while True:\n    break\n    {first}\n{source}"
+    first = [name for name, _ in uses.most_common(_SHORT)]
+    return f"while True:\n    break\n    {'.'.join((first[0], *first))}\n{source}"  # only attributes are numbered there
 
 
 def _is_name(text: str) -> bool:
