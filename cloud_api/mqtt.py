@@ -63,11 +63,18 @@ class Link:
             raise Unreachable(str(error), sent=True) from error
 
     async def run(
-        self, host: str, port: int, context: ssl.SSLContext, on_message: OnMessage, on_connected: OnConnected
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        on_message: OnMessage,
+        on_connected: OnConnected,
+        judged: asyncio.Event,
     ) -> None:
-        """Stay connected until cancelled."""
+        """Stay connected until cancelled. While `judged` is not set the broker has no admission, and would refuse us."""
         pause = BACK_OFF_S[0]
         while True:
+            await judged.wait()
             try:
                 async with self._session(host, port, context) as client:
                     pause = BACK_OFF_S[0]

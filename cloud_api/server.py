@@ -172,14 +172,14 @@ async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Adm
     async def on_connected() -> None:
         cloud.converge.set()
 
-    async def follow_broker() -> None:
-        await admission.ready.wait()
-        await cloud.link.run(LOCALHOST, broker.mqtt_port, context, ingest.on_message, on_connected)
-
     async with asyncio.TaskGroup() as group:
         group.create_task(admission.run())
-        group.create_task(_keep_broker(broker))
-        group.create_task(follow_broker())
+        group.create_task(_keep_broker(broker, admission))
+        group.create_task(
+            cloud.link.run(
+                LOCALHOST, broker.mqtt_port, context, ingest.on_message, on_connected, admission.ready
+            )
+        )
         for name, work in (
             ("ingest", ingest.run),
             ("journals", journals.run),
@@ -207,7 +207,7 @@ async def _keep_worker(cloud: Cloud, name: str, work: Callable[[], Awaitable[Non
         await asyncio.sleep(WORKER_PAUSE_S)
 
 
-async def _keep_broker(broker: NatsBroker) -> None:
+async def _keep_broker(broker: NatsBroker, admission: Admission) -> None:
     pause = BROKER_BACK_OFF_S[0]
     while True:
         status = await broker.wait_exit()
@@ -215,6 +215,7 @@ async def _keep_broker(broker: NatsBroker) -> None:
         await asyncio.sleep(pause)
         try:
             await broker.start()
+            admission.retry_now()
             pause = BROKER_BACK_OFF_S[0]
         except (BrokerError, OSError) as error:  # its port is taken, the disk is full: that may pass
             log.error("broker_not_started", error=str(error))

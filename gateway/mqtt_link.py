@@ -16,7 +16,6 @@ import structlog
 from gateway import metrics
 from protocol import mqtt
 from protocol.errors import ProtocolError
-from protocol.host.admission import pause
 
 CONNECT_DEADLINE_S = 10.0
 ANSWER_DEADLINE_S = 10.0
@@ -52,7 +51,8 @@ class MqttLink:
     """A session with one broker. Callbacks run in the loop and must not block.
 
     `subscriptions` are (filter, QoS). `on_message(topic, payload, retained)`; `on_change(up)` at the SUBACK
-    and at the loss; `on_writable()` when a link that took no more takes data again.
+    and at the loss; `on_writable()` when a link that took no more takes data again. While `judged` is not set nobody
+    would let us in: a broker without its admission keeps a client waiting, and then refuses it.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class MqttLink:
         on_message: OnMessage,
         on_change: Callable[[bool], None],
         on_writable: Callable[[], None] = lambda: None,
+        judged: asyncio.Event | None = None,
     ) -> None:
         self.name = name
         self._client_id = client_id
@@ -74,12 +75,8 @@ class MqttLink:
         self._on_message = on_message
         self._on_change = on_change
         self._on_writable = on_writable
+        self._judged = judged
         self._session: _Session | None = None
-        self._retry = asyncio.Event()
-
-    def retry_now(self) -> None:
-        """The broker is back: do not sit out the back-off."""
-        self._retry.set()
 
     @property
     def up(self) -> bool:
@@ -97,6 +94,8 @@ class MqttLink:
         """Hold a session until cancelled; come back with jittered back-off."""
         delay = BACK_OFF_S[0]
         while True:
+            if self._judged is not None:
+                await self._judged.wait()
             try:
                 await self._hold()
             except (LinkLost, ProtocolError, OSError, TimeoutError) as error:
@@ -105,7 +104,7 @@ class MqttLink:
                 log.warning("link.lost", link=self.name, error=str(error) or repr(error))
             finally:
                 self._down()
-            await pause(delay * random.uniform(0.5, 1.0), self._retry)  # noqa: S311 - jitter
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay = min(delay * 2, BACK_OFF_S[1])
 
     async def _hold(self) -> None:

@@ -66,12 +66,6 @@ class Gateway:
         drops = Drops(self._audit.record)
         doorman = Doorman(settings.gateway_id, _pin_of(folder.client_certificate), self._registry)
         self._doorman = doorman
-        self._cloud, self._site = self._links()
-        place = (settings.shard, settings.site_id)
-        self._upward = Upward(*place, self._registry, self._commits.offer, self._cloud.publish, drops)
-        self._downward = Downward(
-            *place, self._registry, self._site.publish, self._cloud_has, self._new_registry, drops
-        )
         self._site_broker = SiteBroker(
             folder,
             settings,
@@ -81,7 +75,12 @@ class Gateway:
             on_presence=self._presence,
             on_violation=self._violated,
             on_end=self._broker_ended,
-            on_start=self._site.retry_now,
+        )
+        self._cloud, self._site = self._links()
+        place = (settings.shard, settings.site_id)
+        self._upward = Upward(*place, self._registry, self._commits.offer, self._cloud.publish, drops)
+        self._downward = Downward(
+            *place, self._registry, self._site.publish, self._cloud_has, self._new_registry, drops
         )
         self._told: dict[str, int] = {}
         self._cloud_acks: dict[str, int] = {}
@@ -107,15 +106,11 @@ class Gateway:
                     self._apply_registry(),
                     self._greet(),
                     self._cloud_session(),
-                    self._site_session(),
+                    self._site.run(),
                 ):
                     group.create_task(task)
         finally:
             await self._close()
-
-    async def _site_session(self) -> None:
-        await self._site_broker.admission.ready.wait()
-        await self._site.run()
 
     async def _cloud_session(self) -> None:
         # Our hello makes the cloud send what devices lack: better with the site there to take it.
@@ -156,6 +151,7 @@ class Gateway:
             lambda: self._context(settings.broker_pins),
             lambda *message: self._upward.receive(*message),
             self._site_changed,
+            judged=self._site_broker.admission.ready,
         )
         return cloud_link, site_link
 

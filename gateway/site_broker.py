@@ -25,9 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class SiteBroker:
-    """Broker and admission of a site. Devices are let in while `listening`; `on_end(status)` and `on_start()` tell of
-    every end and restart.
-    """
+    """Broker and admission of a site. Devices are let in while `listening`; `on_end(status)` tells of every end."""
 
     def __init__(
         self,
@@ -39,10 +37,8 @@ class SiteBroker:
         on_presence: OnPresence,
         on_violation: Callable[[str, str], None],
         on_end: Callable[[int], None],
-        on_start: Callable[[], None],
     ) -> None:
         self._on_end = on_end
-        self._on_start = on_start
         seed, issuer = new_issuer()
         self.broker = broker = NatsBroker(
             folder.broker,
@@ -97,4 +93,3 @@ class SiteBroker:
             return
         metrics.BROKER_STARTS.inc()
         self.admission.retry_now()
-        self._on_start()

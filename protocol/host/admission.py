@@ -178,6 +178,9 @@ class Admission:
             user=user,
             password=password,
             allow_reconnect=False,
+            # Else a refused first connection is tried 60 times, every 2 s; the back-off is ours.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=int(CONNECT_DEADLINE_S),
             closed_cb=on_closed,
             error_cb=on_error,

@@ -139,7 +139,7 @@ async def test_an_api_without_its_workers_does_not_stay(
     create(tmp_path / "c", "First", "localhost", "")
     broken = asyncio.Event()
 
-    async def watches_no_more(broker: object) -> None:
+    async def watches_no_more(broker: object, admission: object) -> None:
         await broken.wait()
         raise RuntimeError("no broker to keep")
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import ssl
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,19 @@ async def test_a_registered_device_speaks_with_the_gateway_both_ways(
             up = await asyncio.wait_for(anext(gateway.messages), 5)
             assert (str(down.topic), down.payload) == (f"d/{DEV1}/down/command", b"open")
             assert (str(up.topic), up.payload) == (f"d/{DEV1}/up/result", b"opened")
+
+
+async def test_a_broker_that_died_is_guarded_again_as_soon_as_it_is_back(
+    site: Site, admission: Admission
+) -> None:
+    assert site.broker.pid is not None
+    os.kill(site.broker.pid, signal.SIGKILL)
+    await site.broker.wait_exit()
+    await asyncio.sleep(WAITS_S)  # the admission has found the door shut by now
+    await site.broker.start()
+    admission.retry_now()
+    # nats-server keeps whoever comes before this waiting for 3 s, and refuses them then.
+    await asyncio.wait_for(admission.ready.wait(), 1)
 
 
 async def test_nobody_is_let_in_before_the_owner_listens(site: Site) -> None:
