@@ -374,11 +374,12 @@ class Uplink:
             raise Expired("below_floor")
         if ahead > _HORIZON_S:
             raise Expired("beyond_horizon")
-        first = parts.clock.now() is None
+        told = parts.clock.now() and parts.clock.drift()
         parts.clock.set(t_ms + round_trip // 2, round_trip // 2 + _ROUNDED_MS)
-        if first:
+        if told is None:
             parts.recorder.record(journal.EVENT_TIME_SET)
-        self._state_due = True
+        if told != parts.clock.drift():
+            self._state_due = True
         self._work.set()
 
     def _config(self, raw: "Buffer") -> None:
