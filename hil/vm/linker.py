@@ -7,6 +7,7 @@ does not hold (`meanings.Unclear`, `Unlinkable`).
 
 import ast
 import graphlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class Linker:
             raise Unlinkable(f"none of these can be loaded first: {', '.join(error.args[1])}") from None
 
     def unit(self, name: str) -> str:
-        """Its source."""
+        """Its source. Raises Unlinkable."""
         for node in self._bodies[name]:
             self._names.rename(node)
         return "\n".join([*self._header(name), *map(ast.unparse, self._bodies[name])]) + "\n"
@@ -77,6 +78,9 @@ class Linker:
                 yield f"import {name[:-1]}"
             else:
                 members.setdefault(self._home(name), []).append(self._names.name(name))
+        told = Counter(name for names in members.values() for name in names)
+        if twice := [name for name, count in told.items() if count > 1]:
+            raise Unlinkable(f"{unit} has {', '.join(twice)} from two modules")
         for home, names in members.items():
             yield f"from {home} import {', '.join(names)}"
 

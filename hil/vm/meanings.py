@@ -5,6 +5,7 @@ A resolved tree says so in the names themselves, so that whoever works on it nee
     device.door:Door   global of a module of the firmware, also where another module uses it
     asyncio:           module of MicroPython;  machine:Pin  what is imported from one
     count@7            local of scope 7
+    .kind              what a class binds, in its own body
     len                builtin
 
 Imports are gone from the top of the modules. In functions they stay, and those of the firmware's modules say in the same way what
@@ -21,22 +22,9 @@ from typing import NamedTuple, NoReturn
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
-
 _BY_NAME = {
-    *(
-        "__import__",
-        "compile",
-        "delattr",
-        "dir",
-        "eval",
-        "exec",
-        "getattr",
-        "globals",
-        "locals",
-        "setattr",
-        "type",
-        "vars",
-    ),
+    *("__dict__", "__import__", "__name__", "__qualname__", "delattr", "dir"),
+    *("eval", "exec", "getattr", "globals", "locals", "setattr", "vars"),
 }
 
 
@@ -51,6 +39,10 @@ def is_global(name: str) -> bool:
 
 def is_local(name: str) -> bool:
     return "@" in name
+
+
+def is_member(name: str) -> bool:
+    return name.startswith(".")
 
 
 def bare(name: str) -> str:
@@ -99,7 +91,8 @@ class _Stripper(ast.NodeTransformer):
         match node.test:
             case ast.Constant(value=value):
                 return node.body if value else node.orelse
-            case ast.Compare(left=ast.Name(id="__name__")):  # an image holds no program, only modules
+            # An image holds no program, only modules.
+            case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
                 return node.orelse
         return node
 
@@ -261,6 +254,8 @@ class _Resolver(ast.NodeTransformer):
                 if not isinstance(node.ctx, ast.Load):
                     self._refuse(node, f"sets a global of {module[:-1]}")
                 return ast.Name(self._origin(node, module + node.attr), ast.Load())
+        if node.attr in _BY_NAME:
+            self._refuse(node, f"{node.attr}, which tells a name")
         self.generic_visit(node)
         return node
 
@@ -300,7 +295,7 @@ class _Resolver(ast.NodeTransformer):
         node.bases = [self.visit(base) for base in node.bases]
         if node.keywords or node.decorator_list:
             self._refuse(node, "a class with a metaclass or a decorator")
-        names = {name: name for name, _ in self._bound(node.body)}
+        names = {name: f".{name}" for name, _ in self._bound(node.body)}
         with self._within(_Scope("class", names, self._scope)):
             node.body = [self.visit(statement) for statement in node.body]
         return node

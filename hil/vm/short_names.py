@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from hil.vm.arguments import MARK, Keywords
-from hil.vm.meanings import Program, Unclear, bare, is_global, is_local
+from hil.vm.meanings import Program, Unclear, bare, is_global, is_local, is_member
 from hil.vm.unused import defined
 
 
@@ -35,7 +35,7 @@ def own_attributes(program: Program) -> set[str]:
 def _attributes_of(node: ast.ClassDef) -> Iterator[str]:
     for member in node.body:
         if isinstance(member, ast.Assign):
-            yield from (target.id for target in member.targets if isinstance(target, ast.Name))
+            yield from (target.id[1:] for target in member.targets if isinstance(target, ast.Name))
         elif isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
             yield member.name
             me = member.args.args[0].arg
@@ -64,18 +64,24 @@ class ShortNames:
         names = {n: None for m, tree in program.trees.items() for node in tree.body for n in defined(m, node)}
         self.globals = {name: bare(name) for name in exports if name in names}
         ours = sorted(set(names) - set(self.globals), key=lambda name: (-used[name], name))
-        self.globals.update(zip(ours, _capitals(string.ascii_uppercase), strict=False))
+        taken = {bare(name) or name[:-1] for name in used}  # as what is imported of MicroPython is called
+        free = (text for text in _capitals(string.ascii_uppercase) if text not in taken)
+        self.globals.update(zip(ours, free, strict=False))
         renamed = sorted(own - foreign, key=lambda name: (-asked[name], name))
-        self.attributes = dict(zip(renamed, _capitals(string.ascii_letters), strict=False))
+        self._attributes = dict(zip(renamed, _capitals(string.ascii_letters), strict=False))
         self.keywords = {name: name for name in keywords.fixed}
-        free = [letter for letter in reversed(string.ascii_lowercase) if letter not in self.keywords]
-        self.keywords.update(zip(sorted(keywords.shared - keywords.fixed), free, strict=False))
+        letters = [letter for letter in reversed(string.ascii_lowercase) if letter not in self.keywords]
+        self.keywords.update(zip(sorted(keywords.shared - keywords.fixed), letters, strict=False))
         if missing := keywords.shared - set(self.keywords):
             raise Unclear(f"no name is left for the keywords {', '.join(missing)}")
 
     def name(self, name: str) -> str:
         """Of a global; one of MicroPython's keeps its name."""
         return self.globals.get(name) or bare(name) or name[:-1]
+
+    def attribute(self, name: str) -> str:
+        """Of an attribute; one that may be MicroPython's keeps its name."""
+        return self._attributes.get(name, name)
 
     def rename(self, node: ast.stmt) -> None:
         """A statement of a module, in place."""
@@ -109,8 +115,8 @@ class _Renamer(ast.NodeTransformer):
     def _name(self, name: str) -> str:
         if is_local(name):
             return self._locals[name]
-        if self._in_class and name in self._names.attributes:
-            return self._names.attributes[name]
+        if is_member(name):
+            return self._names.attribute(name[1:])
         return self._names.name(name) if is_global(name) else name
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
@@ -120,7 +126,7 @@ class _Renamer(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         of_module = isinstance(node.value, ast.Name) and node.value.id.endswith(":")
         if not of_module:
-            node.attr = self._names.attributes.get(node.attr, node.attr)
+            node.attr = self._names.attribute(node.attr)
         return self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
@@ -158,7 +164,7 @@ class _Renamer(ast.NodeTransformer):
         return self._function(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        node.name = self._name(node.name)
+        node.name = self._names.attribute(node.name) if self._in_class else self._name(node.name)
         return self._scoped(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
@@ -177,10 +183,14 @@ class _Renamer(ast.NodeTransformer):
         return self._scoped(node)
 
     def _scoped(self, node: ast.AST) -> ast.AST:
-        """The outermost scope names what is in all that are within it."""
+        """The outermost scope names what is in all that are within it. Defaults belong to what is around it."""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            defaults, node.args.defaults = [self.visit(one) for one in node.args.defaults], []
         before = self._locals, self._in_class
         self._in_class = False
         self._locals = self._locals or self._names.locals(node)
         self.generic_visit(node)
         self._locals, self._in_class = before
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            node.args.defaults = defaults
         return node

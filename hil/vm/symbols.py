@@ -39,7 +39,7 @@ def _of_module(module: str, program: Program, names: ShortNames) -> Iterator[tup
         yield names.name(node.name), full
         for member in node.body if isinstance(node, ast.ClassDef) else ():
             if isinstance(member, Definition):
-                yield names.attributes.get(member.name, member.name), f"{full}.{member.name}"
+                yield names.attribute(member.name), f"{full}.{member.name}"
 
 
 def beside(package: Path) -> Path:

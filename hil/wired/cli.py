@@ -30,6 +30,9 @@ def flash(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be done, and do nothing.")
     ] = False,
+    symbols: Annotated[
+        Path | None, typer.Option(help="Write what `latchwork package explain` reads tracebacks with.")
+    ] = None,
 ) -> None:
     """Put this firmware on a board: what differs by its hash, verified afterwards. Then the board restarts.
 
@@ -40,14 +43,17 @@ def flash(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     from hil.vm.image import ImageError
+    from hil.vm.symbols import write
     from hil.wired import flash as work
     from hil.wired.port import BoardPort, PortError
 
     console = Console(highlight=False)
     try:
         wanted = work.firmware()
+        if symbols is not None:
+            write(wanted.symbols, symbols)
         with BoardPort(port) as board:
-            made = work.plan(board, wanted)
+            made = work.plan(board, wanted.files)
             if dry_run:
                 _list(console, made)
                 return
@@ -61,7 +67,7 @@ def flash(
         console.print(
             f"{len(made.write)} files written, {len(made.keep)} were right already, {len(made.remove)} removed."
         )
-    except (PortError, ImageError) as error:
+    except (PortError, ImageError, OSError) as error:
         _fail(error)
 
 

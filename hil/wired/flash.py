@@ -86,10 +86,11 @@ class Plan(NamedTuple):
 OnProgress = Callable[[str, int], None]
 
 
-def firmware() -> dict[str, bytes]:
+def firmware() -> shipped.Shipped:
     """Every file of the firmware by its path on a board, ``/main.py`` last."""
-    compiled = shipped.build(image.firmware_files()).files
-    return {**{f"/lib/{name}": data for name, data in compiled.items()}, MAIN: MAIN_SOURCE}
+    made = shipped.build(image.firmware_files())
+    files = {f"/lib/{name}": data for name, data in made.files.items()}
+    return made._replace(files={**files, MAIN: MAIN_SOURCE})
 
 
 def plan(board: BoardPort, wanted: dict[str, bytes]) -> Plan:

@@ -11,7 +11,7 @@ import pytest
 import serial
 
 from hil.board.description import builtin
-from hil.vm import image
+from hil.vm import image, symbols
 from hil.wired import flash
 from hil.wired.port import BoardPort
 from tests.device.rig import Rig, rig
@@ -65,12 +65,14 @@ async def flashed(one: Rig) -> str:
 
 
 def files(one: Rig) -> list[str]:
-    return [*flash.firmware()]
+    return [*flash.firmware().files]
 
 
 async def test_a_flashed_board_boots_from_its_flash_and_opens_its_door(board: Rig) -> None:
-    said = await flashed(board)
-    assert f"{len(flash.firmware())} files written, 0 were right already, 0 removed." in said
+    known = board.folder / "symbols.json"
+    said = await latchwork("flash", "--port", board.board.console.path, "--symbols", str(known))
+    assert f"{len(flash.firmware().files)} files written, 0 were right already, 0 removed." in said
+    assert symbols.read(known) == flash.firmware().symbols
     await board.board.console.wait_for("latchwork: not provisioned", WAIT)
     board.site.port = 1
     bundle = board.folder / "bundle.json"
@@ -103,7 +105,7 @@ async def test_a_second_flash_writes_only_what_differs_and_keeps_what_is_the_boa
     assert "1 to write" in listed
     assert "'damaged'" in await board.execute("print(repr(open('/lib/device/agent.mpy').read()))")
     said = await flashed(board)
-    assert f"1 files written, {len(flash.firmware()) - 1} were right already, 1 removed." in said
+    assert f"1 files written, {len(flash.firmware().files) - 1} were right already, 1 removed." in said
     kept = await board.execute(
         "for p in ('/lw/identity.json', '/pins.json', '/boot.py'): print(open(p).read())"
     )
@@ -132,7 +134,7 @@ async def test_a_flash_that_is_cut_leaves_a_locked_board_that_says_so_and_a_seco
             raise Unplugged
 
     def half() -> None:
-        wanted = flash.firmware()
+        wanted = flash.firmware().files
         with BoardPort(board.board.console.path) as port:
             made = flash.plan(port, wanted)
             # As if a new version had all files new.

@@ -164,6 +164,26 @@ def test_attributes_that_micropython_has_too_keep_their_names() -> None:
     assert "heaviest" not in source
 
 
+def test_what_a_class_binds_is_no_builtin_and_no_global() -> None:
+    linked = link(
+        ONE,
+        m__a="""
+            limit = [7]
+            class C:
+                limit = 3
+                span = bytes(limit)
+                def f(self, n=limit):
+                    self.bytes = n
+                    return n, self.span, limit
+            class D:
+                span = bytes(2)
+            def main():
+                return C().f(), C().f(4), D.span, limit, C.limit
+        """,
+    )
+    assert load(linked, "u.one").main() == ((3, bytes(3), [7]), (4, bytes(3), [7]), bytes(2), [7], 3)
+
+
 def test_literals_are_where_they_are_used_if_that_is_shorter() -> None:
     linked = link(
         ONE,
@@ -225,6 +245,14 @@ def test_keywords_mean_what_they_meant() -> None:
             {"u.one": Unit(("m.a",), ("m.a:main",)), "u.two": Unit(("m.b",))},
             {"m__a": "import m.b\ndef main(): pass\n", "m__b": "x = 1\n"},
             "imports m.b for what it does",
+        ),
+        (
+            ONE,
+            {
+                "m__a": "from os import stat\nfrom m import b\ndef main(): return stat, b.f\n",
+                "m__b": "from vfs import stat\ndef f(): stat()\n",
+            },
+            "u.one has stat from two modules",
         ),
         (
             ONE,

@@ -38,7 +38,7 @@ def test_a_class_is_no_scope_for_its_methods() -> None:
             def f(self):
                 return limit
     """)
-    assert "twice = limit" in out
+    assert ".twice = .limit" in out
     assert "return m:limit" in out
 
 
@@ -87,6 +87,7 @@ def test_what_does_not_run_on_a_board_goes() -> None:
         ("from p import a\ndef f():\n    return a", "p.a as a value"),
         ("from p import a\ndef f():\n    a.x = 1", "sets a global of p.a"),
         ("def f(o):\n    return getattr(o, 'x')", "getattr, which asks for names"),
+        ("def f(o):\n    return o.__name__", "__name__, which tells a name"),
         ("def f(o):\n    return hasattr(o, 'x')", "hasattr"),
         ("def f(*, key):\n    pass", "parameters"),
         ("def f(**rest):\n    pass", "parameters"),
