@@ -38,27 +38,32 @@ class Certificate:
         return int.from_bytes(self._renewed[:4], "big") if self._renewed else 0
 
     def take(self, path: str, version: int) -> None:
-        """Show the certificate in this file from the next session on; raise Malformed if it is not for our key."""
+        """Show the certificate in this file from the next session on; raise Malformed if it is not for our key, ValueError if
+        TLS cannot read it: with such a one there would be no session ever again.
+        """
         certificate, shown = read_file(path), self._shown()
         if spki_of(certificate) != spki_of(shown):
             raise Malformed("certificate_key")
+        made = self._context(certificate)
         if not self._before:
             with open(self._base + "/certificate.new", "wb") as f:
                 f.write(shown)
             os.rename(self._base + "/certificate.new", self._base + "/certificate.der")
         renewed = version.to_bytes(4, "big") + certificate
         self._slots.save(renewed)
-        self._renewed, self._before, self._made = renewed, False, None
+        self._renewed, self._before, self._made = renewed, False, made
         self.changed()
 
     def context(self) -> PinnedContext:
         """For the next connection. Raises OSError or ValueError if the files are damaged."""
         if self._made is None:
-            base = self._base
-            self._made = PinnedContext(
-                self._shown(), read_file(base + "/key.der"), read_file(base + "/ca.der")
-            )
+            self._made = self._context(self._shown())
         return self._made
+
+    def _context(self, certificate: bytes) -> PinnedContext:
+        return PinnedContext(
+            certificate, read_file(self._base + "/key.der"), read_file(self._base + "/ca.der")
+        )
 
     def not_let_in(self) -> None:
         """The last connection came to nothing: the next one shows the other certificate, if there are two."""

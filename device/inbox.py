@@ -20,6 +20,7 @@ from device.identity import read_file
 from protocol import journal
 from protocol.errors import (
     REFUSED_DAMAGED,
+    REFUSED_FAULT,
     REFUSED_FLASH,
     REFUSED_MEMORY,
     REFUSED_SILENCE,
@@ -217,8 +218,8 @@ class Inbox:
                 if at <= offer.size:
                     self._begin(offer, max(at, 0))
                     return
-            except ProtocolError as e:
-                self._parts.counters.up("inbox_stored_" + e.reason)
+            except (OSError, ProtocolError):
+                self._parts.counters.up("inbox_stored")
         self._drop()
 
     async def _take(self, offer: "Offer") -> None:
@@ -236,11 +237,14 @@ class Inbox:
             self._parts.door_changed()  # the state tells the version
         except ProtocolError as e:
             self._fail(e.reason, e.refusal)
-        except MemoryError as e:
-            sys.print_exception(e)
-            self._fail("memory", REFUSED_MEMORY)
         except OSError:
             self._fail("flash", REFUSED_FLASH)
+        except Exception as e:  # whatever a file makes of the firmware: the next one has its turn
+            sys.print_exception(e)
+            if isinstance(e, MemoryError):
+                self._fail("memory", REFUSED_MEMORY)
+            else:
+                self._fail("fault", REFUSED_FAULT)
         self.news()
 
     async def _digest(self) -> bytes:

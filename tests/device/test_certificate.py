@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from protocol import journal
+from protocol.host.refusals import refusal_name
 from tests.device.rig import Rig
 from tests.protocol.host.fleet import Fleet
 
@@ -65,6 +66,23 @@ async def test_a_certificate_that_the_broker_refuses_gives_way_to_the_one_before
     third = renewed(door)
     await offered(door, third, until + 2, journal.EVENT_TRANSFER_TAKEN)
     await comes_back_with(door, third)
+
+
+async def test_a_certificate_that_only_tls_finds_fault_with_is_not_put_in_force(door: Rig) -> None:
+    """For our key, and signed by an algorithm that there is not: with it there would never be a session again."""
+    certificate = bytearray(renewed(door))
+    tbs = x509.load_der_x509_certificate(bytes(certificate)).tbs_certificate_bytes
+    certificate[4 + len(tbs) + 6] ^= 0x40  # in the OID of the signature
+    shown, until = door.site.shown, int(time.time()) + 400 * DAY
+    await offered(door, bytes(certificate), until, journal.EVENT_TRANSFER_REFUSED)
+    record = await door.site.record(journal.EVENT_TRANSFER_REFUSED)
+    assert refusal_name(record.status) == "fault"
+    counters = await door.site.counters()
+    assert (counters["inbox_fault"], door.site.shown) == (1, shown)
+    assert not [name for name in counters if name.startswith("crash_")]
+    good = renewed(door)
+    await offered(door, good, until + 1, journal.EVENT_TRANSFER_TAKEN)
+    await comes_back_with(door, good)
 
 
 @pytest.mark.parametrize("kind", ["another key", "no certificate", "cut short"])

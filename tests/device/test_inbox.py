@@ -45,6 +45,8 @@ MAIN = """
             data = read_file(path)
             if data[:3] == b"bad":
                 raise Malformed("no_good")
+            if data[:3] == b"odd":
+                return {}[version]
             if data == b"swap":
                 with open("/swap", "w"):
                     pass
@@ -169,6 +171,28 @@ async def test_a_file_that_its_handler_refuses_is_audited_and_another_is_taken(t
     await site.offer("test", 2, b"good" + bytes(SIZE))
     assert (await site.record(journal.EVENT_TRANSFER_TAKEN)).value == 2
     assert (await site.counters())["inbox_no_good"] == 1
+
+
+async def test_a_file_that_makes_the_firmware_stumble_is_left_alone_and_the_next_one_taken(
+    taker: Rig,
+) -> None:
+    """It raises what nobody expects: it neither blocks the inbox, nor comes again by itself after a reset."""
+    site = taker.site
+    await site.offer("test", 1, b"odd" + bytes(SIZE))
+    record = await site.record(journal.EVENT_TRANSFER_REFUSED)
+    assert (record.value, refusal_name(record.status)) == (1, "fault")
+    counters = await site.counters()
+    assert counters["inbox_fault"] == 1
+    assert not [name for name in counters if name.startswith("crash_")]
+    offsets(site)
+    await site.offer("test", 1, b"odd" + bytes(SIZE))
+    assert (await site.counters())["down_update_offer_failed"] == 1
+    await taker.reset()
+    await site.synchronised()
+    assert "inbox_fault" not in await site.counters()
+    assert offsets(site) == []
+    await site.offer("test", 2, b"good" + bytes(SIZE))
+    assert (await site.record(journal.EVENT_TRANSFER_TAKEN)).value == 2
 
 
 async def test_chunks_that_were_not_asked_for_are_refused_and_the_file_is_whole(taker: Rig) -> None:
