@@ -17,6 +17,8 @@ from serial.tools import list_ports
 BAUD = 115200
 ANSWER_S = 10
 ATTEMPTS = 3  # a board that is booting takes no Ctrl-C
+KNOCK_S = 1  # opening the port resets many a board, and MicroPython is there after a second or two
+KNOCKS = 5
 
 # The firmware's watchdog outlives the interruption of its program on an ESP32, and would reset the board in the midst
 # of this. Who takes a board resets it at the end.
@@ -26,6 +28,10 @@ _RESET = "import machine\nmachine.reset()"
 
 class PortError(Exception):
     """There is no board to work with; the message says what to do."""
+
+
+class Silent(PortError):
+    """Nobody answers on the port."""
 
 
 class Refused(Exception):
@@ -88,17 +94,33 @@ class BoardPort:
     def _take(self) -> None:
         for attempt in range(ATTEMPTS):
             try:
+                self._knock()
                 with self._telling():
-                    self._transport.enter_raw_repl(soft_reset=False)
                     self._transport.enter_raw_repl(soft_reset=True)
                 self._lost = False
                 self.feed()
                 return
+            except Silent:
+                raise
             except PortError:
                 if attempt == ATTEMPTS - 1:
                     raise PortError(
                         f"no MicroPython answers on {self.port}: is it the right port, and is MicroPython on the board?"
                     ) from None
+
+    def _knock(self) -> None:
+        """Interrupt its program; raises Silent for a port on which nobody answers."""
+        stream = self._transport.serial
+        stream.timeout = KNOCK_S
+        for _ in range(KNOCKS):
+            with contextlib.suppress(PortError), self._telling():
+                self._transport.enter_raw_repl(soft_reset=False, timeout_overall=KNOCK_S)
+                stream.timeout = ANSWER_S
+                return
+        raise Silent(
+            f"nothing answers on {self.port} within {KNOCKS * KNOCK_S} s: check that it is the board's port and that the board "
+            "has power; press its reset button and run this again at once. A board without MicroPython needs that first."
+        )
 
     @contextlib.contextmanager
     def _telling(self) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import serial
 from hil.board.description import builtin
 from hil.vm import image, symbols
 from hil.wired import flash
-from hil.wired.port import BoardPort
+from hil.wired.port import KNOCKS, BoardPort
 from tests.device.rig import Rig, rig
 
 WAIT = 30.0
@@ -193,6 +194,20 @@ async def test_a_file_and_a_port_without_a_board_are_told(tmp_path: Path) -> Non
     file = tmp_path / "file"
     file.write_text("")
     assert "cannot be opened" in await latchwork("flash", "--port", str(file), code=1)
+
+
+async def test_a_port_on_which_nobody_answers_is_given_up_soon_and_told() -> None:
+    board, port = os.openpty()
+    name = os.ttyname(port)
+    try:
+        async with asyncio.timeout(20):  # it was 32 s, and the firmware is built before
+            said = await latchwork("flash", "--port", name, code=1)
+        assert f"nothing answers on {name} within 5 s" in said
+        assert "press its reset button" in said
+        assert os.read(board, 1000).count(b"\x01") == KNOCKS
+    finally:
+        os.close(board)
+        os.close(port)
 
 
 @pytest.mark.parametrize(
