@@ -117,7 +117,7 @@ async def get_package(package_id: PackagePath, cloud: CloudDep, caller: Caller) 
 @router.post("/devices/{id}/update", status_code=202)
 async def update_device(device_id: DevicePath, body: UpdateIn, cloud: CloudDep, caller: Caller) -> PackageOut:
     """Offer a device a package. What comes of it is in the audit log: `update_activated`, then `update_confirmed` or
-    `update_rolled_back`; `transfer_refused` if the board does not take it.
+    `update_rolled_back`; `transfer_refused` if the board does not take it. Why is in its `status` and in the `files` of a device.
     """
 
     def work(session: Session) -> tuple[PackageOut, Event]:
