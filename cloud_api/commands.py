@@ -30,14 +30,14 @@ from cloud_api.problems import Problem, not_found
 from cloud_api.secrets import random_id
 from cloud_api.services import Cloud
 from cloud_api.settings import RESULT_GRACE_S, SILENT_AFTER_S
-from protocol.command import build_command
+from protocol.command import OPERATIONS, build_command
 from protocol.envelope import LABEL_COMMAND, seal
 from protocol.host.cloud_messages import Sealed
 from protocol.topics import site_down
 
 log = structlog.get_logger(__name__)
 
-UNLOCK = "unlock"
+UNLOCK, LOCK, MODE = OPERATIONS
 PENDING, SUCCEEDED, FAILED, EXPIRED = "pending", "succeeded", "failed", "expired"
 
 # Why an attempt did not succeed. A device's own refusal is `refused_` and its status.
@@ -51,7 +51,8 @@ class AttemptOut(BaseModel):
     """One try to make a device do something."""
 
     id: str = Field(examples=["act_1679091c5a880faf"])
-    type: str = Field(examples=["unlock"])
+    type: str = Field(examples=["unlock"], description="`unlock`, `lock` or `mode`.")
+    args: dict[str, Any] = Field(examples=[{}], description="Of `mode`, which.")
     status: str = Field(examples=["pending"], description="`pending`, `succeeded`, `failed` or `expired`.")
     door_id: str
     device_id: str
@@ -67,6 +68,7 @@ def show_attempt(row: ActionAttempt) -> AttemptOut:
     return AttemptOut(
         id=row.id,
         type=row.type,
+        args=row.args or {},
         status=row.status,
         door_id=row.door_id,
         device_id=row.device_id,
@@ -78,13 +80,17 @@ def show_attempt(row: ActionAttempt) -> AttemptOut:
     )
 
 
-async def unlock(cloud: Cloud, caller: Principal, door_id: str) -> AttemptOut:
-    """Start an unlock. 404 for a door of another organisation, 409 for a door without a device."""
+async def command(
+    cloud: Cloud, caller: Principal, door_id: str, operation: str, args: dict[str, Any]
+) -> AttemptOut:
+    """Start an attempt; `operation` and `args` are those of the device's command. 404 for a door of another organisation, 409
+    for a door without a device.
+    """
     started = time.perf_counter()
     line = await cloud.fleet.door(door_id)
     if line is None or line.organisation_id != caller.organisation_id:
         raise await cloud.db.read(lambda session: _no_line(session, caller, door_id))
-    attempt = await _new_attempt(cloud, caller, line)
+    attempt = await _new_attempt(cloud, caller, line, operation, args)
     values = {c.key: getattr(attempt, c.key) for c in ActionAttempt.__table__.columns if c.key != "ord"}
     if attempt.status != PENDING:
         events = await cloud.db.write(lambda session: _store_finished(session, line, attempt))
@@ -108,14 +114,17 @@ def _no_line(session: Session, caller: Principal, door_id: str) -> Problem:
     return Problem(409, "door_without_device", "The door has no device yet: provision one.")
 
 
-async def _new_attempt(cloud: Cloud, caller: Principal, line: Line) -> ActionAttempt:
+async def _new_attempt(
+    cloud: Cloud, caller: Principal, line: Line, operation: str, args: dict[str, Any]
+) -> ActionAttempt:
     now = now_ms()
     error = _cannot_reach(cloud, line, now)
     return ActionAttempt(
         id=random_id("act"),
         organisation_id=line.organisation_id,
         created_at=now,
-        type=UNLOCK,
+        type=operation,
+        args=args,
         door_id=line.door_id,
         device_id=line.device_id,
         token_id=caller.token_id,
@@ -138,8 +147,9 @@ def _cannot_reach(cloud: Cloud, line: Line, now: int) -> str | None:
 
 
 def _payload(attempt: ActionAttempt) -> dict[str, Any]:
+    expires_s = attempt.expires_at // 1000
     return build_command(
-        attempt.id, attempt.device_id, attempt.boot, attempt.seq, attempt.expires_at // 1000, attempt.type, {}
+        attempt.id, attempt.device_id, attempt.boot, attempt.seq, expires_s, attempt.type, attempt.args or {}
     )
 
 
@@ -199,7 +209,7 @@ def _attempt_event(session: Session, line: Line, row: ActionAttempt) -> Event:
         device_id=row.device_id,
         method="remote",
         status=row.status,
-        data={"attempt_id": row.id, "error": row.error, "by": row.token_id},
+        data={"attempt_id": row.id, "error": row.error, "by": row.token_id, **(row.args or {})},
     )
 
 

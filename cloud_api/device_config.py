@@ -75,9 +75,27 @@ def build_configuration(session: Session, device: Device) -> dict[str, Any]:
         "schedules": "".join(window_row(s.number, *window) for s in schedules for window in s.windows),
         "holidays": "".join(_holiday_row(holiday) for holiday in site.holidays),
         "tz": site.tz,
-        "policy": {"max_u_s": door.max_u_s, "open_s": door.open_s, "held_s": door.held_s},
+        "policy": _policy(session, door),
+        **({"cards": door.policy["card_formats"]} if "card_formats" in door.policy else {}),
         **({"pins": [broker.broker_pin, broker.backup_broker_pin]} if broker else {}),
     }
+
+
+def _policy(session: Session, door: Door) -> dict[str, Any]:
+    """As the device reads it; what is not in it has the device's default."""
+    policy = {"max_u_s": door.max_u_s, "open_s": door.open_s, "held_s": door.held_s}
+    for name, value in door.policy.items():
+        match name:
+            case "unlock_schedule_id":
+                number = select(Schedule.number).where(Schedule.id == value)
+                policy["unlock_schedule"] = session.execute(number).scalar_one()
+            case "wrong_codes":
+                policy["codes"] = value
+            case "card_formats":
+                pass  # of the readers, not of the door
+            case _:
+                policy[name] = int(value)
+    return policy
 
 
 def _holiday_row(holiday: dict[str, Any]) -> str:

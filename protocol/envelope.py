@@ -19,7 +19,7 @@ LABEL_RESULT = b"res"
 LABEL_TIME = b"time"
 LABEL_CONFIG = b"cfg"
 LABEL_OFFER = b"off"
-MAX_ENVELOPE = 5120  # what a stranger on the wire can make the board parse
+MAX_ENVELOPE = 5632  # what a stranger on the wire can make the board parse
 
 
 def _refuse(_: str) -> None:

@@ -88,6 +88,7 @@ class Door(_Owned, Base):
     open_s: Mapped[float] = mapped_column(default=5.0)
     held_s: Mapped[int] = mapped_column(Integer, default=30)
     max_u_s: Mapped[int] = mapped_column(Integer, default=300)
+    policy: Mapped[dict[str, Any]]  # the other fields of its policy that are not the default
 
 
 class Device(_Owned, Base):
@@ -299,6 +300,7 @@ class ActionAttempt(_Owned, Base):
     __tablename__ = "action_attempts"
 
     type: Mapped[str] = mapped_column(String(16))
+    args: Mapped[dict[str, Any] | None]
     door_id: Mapped[str] = mapped_column(_ID)
     device_id: Mapped[str] = mapped_column(_ID)
     token_id: Mapped[str] = mapped_column(_ID)

@@ -1,65 +1,66 @@
 """/v1/doors: leaves in walls, their policy, and the remote unlock."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
-from pydantic import BaseModel, Field
+from pydantic import ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cloud_api.auth import Principal
 from cloud_api.clock import from_ms
-from cloud_api.commands import AttemptOut, unlock
-from cloud_api.db.models import Device, Door, Event, Site
+from cloud_api.commands import LOCK, MODE, UNLOCK, AttemptOut, command
+from cloud_api.db.models import Device, Door, Event, Schedule, Site
 from cloud_api.device_config import configuration_changed, push_configurations
 from cloud_api.events import add_cloud_event
 from cloud_api.keys import FIRST_EPOCH, rotate
 from cloud_api.paging import Cursor, Limit, Page, fetch_page
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
+from cloud_api.routes.door_policy import DEFAULTS, DoorPolicy, put, shown
 from cloud_api.routes.schemas import Body, DoorPath, Drift, DriftUncertainty, Name, SiteId, id_pattern
+from cloud_api.services import Cloud
 
 router = resource_router("doors")
 
-OpenSeconds = Annotated[
-    float, Field(ge=0.5, le=60, examples=[5], description="How long the bolt stays withdrawn.")
-]
-HeldSeconds = Annotated[
-    int, Field(ge=1, le=3600, description="Open longer than this raises `door_held_open`.")
-]
-Uncertainty = Annotated[
-    int,
-    Field(ge=1, le=86400, description="A door less sure of the time than this refuses time-limited keys."),
-]
 
-
-class DoorIn(Body):
+class DoorIn(Body, DoorPolicy):
     """A new door."""
 
     site_id: SiteId
     name: Name = Field(examples=["Front door"])
-    open_s: OpenSeconds = 5.0
-    held_s: HeldSeconds = 30
-    max_u_s: Uncertainty = 300
 
 
-class DoorChange(Body):
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """In a change an absent field stays as it is."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class DoorChange(Body, DoorPolicy):
     """What may change; absent fields stay."""
 
-    name: Name | None = None
-    open_s: OpenSeconds | None = None
-    held_s: HeldSeconds | None = None
-    max_u_s: Uncertainty | None = None
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    name: Name = ""
 
 
-class DoorOut(BaseModel):
+class ModeIn(Body):
+    """A mode of a door."""
+
+    mode: Literal["normal", "unlocked", "lockdown", "lockdown_all", "evacuation"] = Field(
+        description="`normal`: locked, or released by its schedule. `unlocked`, `evacuation`: released, until another mode or"
+        " a loss of power. `lockdown`: opens only to keys with `lockdown_override`, and to the exit button; "
+        "`lockdown_all`: to no key. Both outlast a loss of power."
+    )
+
+
+class DoorOut(DoorPolicy):
     """A door."""
 
     id: str = Field(examples=["door_c9f0f895fb98ab91"])
     site_id: str
     name: str
-    open_s: float
-    held_s: int
-    max_u_s: int
     epoch: int = Field(description="Key epoch: keys are minted for this one.")
     reported_epoch: int | None = Field(
         description="The only one that its device lets in; null: it has not told. Until it is `epoch`, the device has not"
@@ -76,9 +77,7 @@ def _show(session: Session, row: Door) -> DoorOut:
         id=row.id,
         site_id=row.site_id,
         name=row.name,
-        open_s=row.open_s,
-        held_s=row.held_s,
-        max_u_s=row.max_u_s,
+        **shown(row),
         epoch=row.epoch,
         reported_epoch=device.reported_epoch if device else None,
         drift_ppm=device.drift_ppm if device else None,
@@ -87,13 +86,22 @@ def _show(session: Session, row: Door) -> DoorOut:
     )
 
 
+def _own_schedule(session: Session, fields: dict[str, Any], caller: Principal) -> None:
+    """404 for a schedule of somebody else."""
+    if fields.get("unlock_schedule_id") is not None:
+        own(session, Schedule, fields["unlock_schedule_id"], caller)
+
+
 @router.post("/doors", status_code=201)
 async def create_door(body: DoorIn, cloud: CloudDep, caller: Caller, response: Response) -> DoorOut:
     """Create a door at a site."""
 
     def work(session: Session) -> DoorOut:
         own(session, Site, body.site_id, caller)
-        row = Door(**identity("door", caller), **body.model_dump(), epoch=FIRST_EPOCH)
+        policy = body.model_dump(include=set(DEFAULTS))
+        _own_schedule(session, policy, caller)
+        row = Door(**identity("door", caller), site_id=body.site_id, name=body.name, epoch=FIRST_EPOCH)
+        put(row, policy)
         session.add(row)
         session.flush()
         return _show(session, row)
@@ -132,11 +140,14 @@ async def change_door(door_id: DoorPath, body: DoorChange, cloud: CloudDep, call
 
     def work(session: Session) -> tuple[DoorOut, list[str]]:
         row = own(session, Door, door_id, caller)
-        changes = {k: v for k, v in body.model_dump().items() if v is not None and v != getattr(row, k)}
-        for name, value in changes.items():
-            setattr(row, name, value)
+        fields = body.model_dump(exclude_unset=True)
+        row.name = fields.pop("name", row.name)
+        _own_schedule(session, fields, caller)
+        before = shown(row)
+        put(row, before | fields)
+        changed = shown(row) != before
         session.flush()
-        devices = configuration_changed(session, door_ids=[door_id]) if changes.keys() - {"name"} else []
+        devices = configuration_changed(session, door_ids=[door_id]) if changed else []
         return _show(session, row), devices
 
     door, devices = await cloud.db.write(work)
@@ -176,6 +187,31 @@ async def unlock_door(door_id: DoorPath, cloud: CloudDep, caller: Caller, respon
     /v1/action_attempts/{id}?wait=5`) until it is `succeeded` (the device proved that it acted), `failed`
     (with the reason), or `expired`. A command that has not arrived by `expires_at` never opens the door.
     """
-    attempt = await unlock(cloud, caller, door_id)
+    return await _attempt(cloud, caller, door_id, response, UNLOCK)
+
+
+@router.post("/doors/{id}/lock", status_code=202)
+async def lock_door(door_id: DoorPath, cloud: CloudDep, caller: Caller, response: Response) -> AttemptOut:
+    """End a release at once. A door that its mode, its schedule or a fire holds released stays so, and the attempt fails with
+    `refused_door_mode`.
+    """
+    return await _attempt(cloud, caller, door_id, response, LOCK)
+
+
+@router.post("/doors/{id}/mode", status_code=202)
+async def set_mode(
+    door_id: DoorPath, body: ModeIn, cloud: CloudDep, caller: Caller, response: Response
+) -> AttemptOut:
+    """Put a door into a mode: lock a building down, hold a door open, and back to normal.
+
+    As an unlock it is an attempt, which says how it ended. It is one door: for a building send one for each.
+    """
+    return await _attempt(cloud, caller, door_id, response, MODE, mode=body.mode)
+
+
+async def _attempt(
+    cloud: Cloud, caller: Principal, door_id: str, response: Response, operation: str, **args: str
+) -> AttemptOut:
+    attempt = await command(cloud, caller, door_id, operation, args)
     response.headers["Location"] = f"/v1/action_attempts/{attempt.id}"
     return attempt

@@ -21,14 +21,29 @@ from cloud_api.revocations import key_revoked, overfull_doors
 from cloud_api.routes.context import Caller, CloudDep, identity, own, resource_router
 from cloud_api.routes.schemas import Body, DoorId, Instant, KeyPath, Name, ScheduleId, UserId, id_pattern
 from cloud_api.transfers import push_offers
-from protocol.credential import NEVER
+from protocol.credential import DURESS, EXTENDED_TIME, LOCKDOWN_OVERRIDE, NEVER, ONE_TIME
 
 router = resource_router("keys")
 
 MAX_DOORS = 100
+_FLAGS = {
+    "one_time": ONE_TIME,
+    "duress": DURESS,
+    "lockdown_override": LOCKDOWN_OVERRIDE,
+    "extended_time": EXTENDED_TIME,
+}
 
 
-class KeyIn(Body):
+class Terms(BaseModel):
+    """What a key does beside opening."""
+
+    one_time: bool = Field(default=False, description="Opens each of its doors once.")
+    duress: bool = Field(default=False, description="Opens, and raises a silent alarm.")
+    lockdown_override: bool = Field(default=False, description="Opens also in the mode `lockdown`.")
+    extended_time: bool = Field(default=False, description="The door stays released for `extended_s`.")
+
+
+class KeyIn(Body, Terms):
     """A new key."""
 
     user_id: UserId
@@ -41,7 +56,7 @@ class KeyIn(Body):
     schedule_id: Annotated[ScheduleId | None, Field(description="Weekly windows in which it opens.")] = None
 
 
-class KeyOut(BaseModel):
+class KeyOut(Terms):
     """A key, without what opens doors."""
 
     id: str = Field(examples=["key_e4da3b7fbbce2345"])
@@ -94,6 +109,7 @@ def _show(row: Key, door_ids: list[str]) -> KeyOut:
         credential_id=row.credential_id.hex(),
         created_at=from_ms(row.created_at),
         revoked_at=from_ms(row.revoked_at) if row.revoked_at else None,
+        **{name: bool(row.flags & flag) for name, flag in _FLAGS.items()},
     )
 
 
@@ -133,7 +149,7 @@ async def create_key(body: KeyIn, cloud: CloudDep, caller: Caller, response: Res
             generation=user.generation,
             not_before=begin,
             not_after=end,
-            flags=0,
+            flags=sum(flag for name, flag in _FLAGS.items() if getattr(body, name)),
             schedule_id=body.schedule_id,
         )
         session.add(row)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cloud_api.auth import Principal
 from cloud_api.clock import from_ms
 from cloud_api.db.models import Schedule
 from cloud_api.device_config import MAX_SCHEDULES, MAX_WINDOWS, configuration_changed, push_configurations
@@ -54,6 +55,13 @@ class ScheduleIn(Body):
     windows: Annotated[list[Window], Field(min_length=1, max_length=MAX_WINDOWS)]
 
 
+class ScheduleChange(Body):
+    """What may change; absent fields stay."""
+
+    name: Name | None = None
+    windows: Annotated[list[Window], Field(min_length=1, max_length=MAX_WINDOWS)] | None = None
+
+
 class ScheduleOut(BaseModel):
     """A schedule; `number` is what the tokens carry."""
 
@@ -81,6 +89,16 @@ def _show(row: Schedule) -> ScheduleOut:
     )
 
 
+def _room_for(session: Session, caller: Principal, windows: int, but: str = "") -> None:
+    """409 unless the devices hold so many windows beside those of the other schedules."""
+    others = select(Schedule.windows).where(
+        Schedule.organisation_id == caller.organisation_id, Schedule.id != but
+    )
+    if windows + sum(map(len, session.scalars(others))) > MAX_WINDOWS:
+        detail = f"The schedules of an organisation have at most {MAX_WINDOWS} windows."
+        raise Problem(409, "too_many_windows", detail)
+
+
 @router.post("/schedules", status_code=201)
 async def create_schedule(
     body: ScheduleIn, cloud: CloudDep, caller: Caller, response: Response
@@ -89,19 +107,11 @@ async def create_schedule(
 
     def work(session: Session) -> tuple[ScheduleOut, list[str]]:
         mine = Schedule.organisation_id == caller.organisation_id
+        _room_for(session, caller, len(body.windows))
         last = session.execute(select(func.max(Schedule.number)).where(mine)).scalar_one() or 0
         if last >= MAX_SCHEDULES:
             raise Problem(
                 409, "too_many_schedules", f"An organisation has at most {MAX_SCHEDULES} schedules."
-            )
-        if (
-            len(body.windows) + sum(map(len, session.scalars(select(Schedule.windows).where(mine))))
-            > MAX_WINDOWS
-        ):
-            raise Problem(
-                409,
-                "too_many_windows",
-                f"The schedules of an organisation have at most {MAX_WINDOWS} windows.",
             )
         row = Schedule(
             **identity("sch", caller),
@@ -132,3 +142,26 @@ async def list_schedules(
 async def get_schedule(schedule_id: SchedulePath, cloud: CloudDep, caller: Caller) -> ScheduleOut:
     """Read a schedule."""
     return await cloud.db.read(lambda session: _show(own(session, Schedule, schedule_id, caller)))
+
+
+@router.patch("/schedules/{id}")
+async def change_schedule(
+    schedule_id: SchedulePath, body: ScheduleChange, cloud: CloudDep, caller: Caller
+) -> ScheduleOut:
+    """Rename a schedule or replace its windows. Keys that are tied to it, on phones too, follow as soon as a door has heard."""
+
+    def work(session: Session) -> tuple[ScheduleOut, list[str]]:
+        row = own(session, Schedule, schedule_id, caller)
+        row.name = body.name if body.name is not None else row.name
+        before = row.windows
+        if body.windows is not None:
+            _room_for(session, caller, len(body.windows), but=row.id)
+            row.windows = [_pack(w) for w in body.windows]
+        session.flush()
+        changed = row.windows != before
+        devices = configuration_changed(session, organisation_id=caller.organisation_id) if changed else []
+        return _show(row), devices
+
+    schedule, devices = await cloud.db.write(work)
+    await push_configurations(cloud, devices)
+    return schedule

@@ -17,6 +17,7 @@ from cloud_api.db.models import Door, Key, KeyDoor, Organisation, User
 from cloud_api.db.models import Site as SiteRow
 from cloud_api.device_config import MAX_HOLIDAYS, MAX_WINDOWS
 from cloud_api.revocations import MAX_GENERATIONS, MAX_REVOKED, MAX_TABLE_GENERATIONS, overfull_doors
+from cloud_api.routes.door_policy import MAX_FORMATS_TEXT
 from cloud_api.routes.doors import DoorIn
 from device.policy import parse_config
 from protocol.credential import NEVER, decode_token, mint
@@ -30,6 +31,7 @@ from tests.cloud_api.conftest import Site, open_device, open_site
 from tests.cloud_api.test_credentials import fetch, next_offer
 from tests.cloud_api.test_problems import problem
 from tests.cloud_api.world import CloudProcess, Device, Gateway, made, new_door, new_key, until
+from tests.largest import LARGEST_FORMATS, LARGEST_POLICY
 
 
 async def mobile(api: httpx.AsyncClient, key: dict[str, Any]) -> dict[str, Any]:
@@ -292,9 +294,11 @@ def test_the_largest_configuration_fits_its_envelope_and_the_device_takes_it() -
         "schedules": window_row(65535, 127, 255, 1439, 1440) * MAX_WINDOWS,
         "holidays": holiday_row(date(2127, 12, 31), date(2127, 12, 31), 128, every_year=False) * MAX_HOLIDAYS,
         "tz": "<-123456>+24:59:59<+123456>-24:59:59,M10.5.0/-167,M3.5.0/167",
-        "policy": {"max_u_s": 86400, "open_s": 59.99, "held_s": 3600},
+        "policy": LARGEST_POLICY,
+        "cards": LARGEST_FORMATS,
         "pins": ["a" * 64, "b" * 64],
     }
+    assert MAX_FORMATS_TEXT - 20 < len(json.dumps(LARGEST_FORMATS)) <= MAX_FORMATS_TEXT
     sealed = seal(b"k" * 32, LABEL_CONFIG, payload)
     assert len(sealed) <= MAX_ENVELOPE
     config = parse_config(open_text(b"k" * 32, LABEL_CONFIG, sealed), device_id)

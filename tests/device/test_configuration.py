@@ -20,6 +20,7 @@ from protocol.host.refusals import refusal_name
 from protocol.timezone import MAX_TZ
 from tests.device.rig import DEADLINE, Rig
 from tests.device.site import DEVICE
+from tests.largest import LARGEST_FORMATS, LARGEST_POLICY
 
 WINDOW = window_row(65535, 127, 255, 0, 1440)
 HOLIDAY = holiday_row(date(2127, 12, 31), date(2127, 12, 31), 128, every_year=False)
@@ -158,6 +159,8 @@ async def test_configurations_as_large_as_the_cloud_makes_them_follow_each_other
         "schedules": WINDOW * MAX_WINDOWS,
         "holidays": HOLIDAY * MAX_HOLIDAYS,
         "tz": LONGEST_ZONE,
+        "policy": LARGEST_POLICY,
+        "cards": LARGEST_FORMATS,
     }
     for version in range(2, 7):
         creds = [f"{version:02x}{n:014x}" for n in range(MAX_REVOKED)]

@@ -180,11 +180,12 @@ async def provisioned(one: Whole, door: DoorSite) -> None:
     await one.site.connected(door)
 
 
-async def give_key(one: Whole) -> None:
-    """A key to all doors for Anna, on her phone."""
+async def give_key(one: Whole, **terms: bool) -> None:
+    """A key to all doors for Anna, on her phone in place of any before; `terms` as `POST /v1/keys` has them."""
     api = one.site.api
     user = await api.post("/v1/users", {"name": "Anna"})
     doors = {door.door_id: door.name for door in one.site.doors.values()}
-    key = await api.post("/v1/keys", {"user_id": user["id"], "door_ids": list(doors), "name": "All doors"})
+    body = {"user_id": user["id"], "door_ids": list(doors), "name": "All doors", **terms}
+    key = await api.post("/v1/keys", body)
     bundle = await api.post(f"/v1/keys/{key['id']}/mobile")
     one.keys = {doors[entry["door_id"]]: entry for entry in bundle["doors"]}
