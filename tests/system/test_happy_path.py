@@ -27,7 +27,9 @@ async def test_a_door_opens_by_phone_and_by_cloud_and_all_of_it_is_in_the_log(tm
         assert (first["seq"], first["method"], first["status"]) == (nearby.audit_seq, "bluetooth", "granted")
         assert (second["seq"], second["method"]) == (attempt["result"]["jseq"], "remote")
         assert first["key_id"] is not None
-        assert events[0]["type"] == "boot"
+        assert (events[0]["type"], events[0]["data"]["cause"]) == ("boot", "hard_reset")
+        shown = await one.site.api.get(f"/v1/doors/{door.door_id}")
+        assert (shown["drift_ppm"], shown["drift_uncertainty_ppm"]) == (0, 100)
 
         everything = await one.site.api.events()
         assert not [event for event in everything if event["type"].startswith("chain_")]
