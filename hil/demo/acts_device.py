@@ -117,17 +117,18 @@ async def _told(
 
 
 async def update(stage: Stage, step: Step) -> None:
-    """A good firmware is tried and kept; one that cannot start is given up by the board itself."""
+    """A good firmware, as it is shipped, is tried and kept; one that cannot start is given up by the board itself."""
     api, door = stage.site.api, stage.door(UPDATED_DOOR)
+    assert stage.vendor is not None
+    assert stage.broken_firmware is not None
+    shipped = await asyncio.to_thread(package.build, stage.vendor)
     seen: list[Any] = []
     for version, firmware, ending in (
-        (GOOD, stage.firmware, "update_confirmed"),
-        (BROKEN, stage.broken_firmware, "update_rolled_back"),
+        (GOOD, shipped.image, "update_confirmed"),
+        (BROKEN, stage.broken_firmware.read_bytes(), "update_rolled_back"),
     ):
-        assert stage.vendor is not None
-        assert firmware is not None
         began = time.monotonic()
-        data = package.sign(firmware.read_bytes(), stage.vendor, version, trial_s=TRIAL_S)
+        data = package.sign(firmware, stage.vendor, version, trial_s=TRIAL_S)
         made = await api.upload("/v1/packages", data)
         await api.post(f"/v1/devices/{door.device_id}/update", {"package_id": made["id"]})
         for kind in ("update_activated", ending):

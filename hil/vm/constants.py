@@ -9,19 +9,22 @@ integer, and its definition is left out. What is imported for type checkers only
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 Constants = dict[str, dict[str, int]]  # by module and name
 _ROUNDS = 4  # constants of constants of other modules
 
 
-def fold(sources: Mapping[str, str]) -> dict[str, str]:
-    """Sources by module name, folded. Whoever looks a constant up by ``getattr`` no longer finds it."""
+def fold(sources: Mapping[str, str], public: Callable[[str], bool] = lambda _: False) -> dict[str, str]:
+    """Sources by module name, folded. Whoever looks a constant up by ``getattr`` no longer finds it. Modules that are
+    ``public``, for others than those given here, keep theirs but for what tells of type checkers.
+    """
     trees = {module: ast.parse(source, filename=module) for module, source in sources.items()}
     constants: Constants = {module: {} for module in trees}
     for _ in range(_ROUNDS):
         for module, tree in trees.items():
-            constants[module] = _defined(tree, _visible(tree, module, constants))
+            found = _defined(tree, _visible(tree, module, constants))
+            constants[module] = {n: v for n, v in found.items() if not public(module) or n == "TYPE_CHECKING"}
     return {module: _Folder(module, trees[module], constants).edit(sources[module]) for module in trees}
 
 

@@ -92,11 +92,21 @@ def compile_firmware(files: dict[str, Path]) -> dict[str, bytes]:
 
 
 def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
-    """Compile the bench's modules to .mpy, with their private names short: on a board they take no heap at all."""
+    """Compile the bench's modules to .mpy, with what nobody else asks for short: on a board they take no heap at all, and none of
+    the names that are counted there.
+    """
     sources = {module_of(name): path.read_text(encoding="utf-8") for name, path in files.items()}
     return compile_sources(
-        {f"{module}.py": source for module, source in shorten(sources, lambda _: True).items()}
+        {
+            f"{module}.py": source
+            for module, source in shorten(_folded(sources), lambda _: True, parameters=True).items()
+        }
     )
+
+
+def _folded(sources: Mapping[str, str]) -> dict[str, str]:
+    """Modules that are named as MicroPython's are for everybody."""
+    return fold(sources, public=lambda module: not module.startswith("_"))
 
 
 def compile_files(files: dict[str, Path]) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ modules, which no board has, everything private is short.
 """
 
 import ast
+import builtins
 import io
 import itertools
 import string
@@ -19,14 +20,18 @@ class SharedPrivate(Exception):
     """A module reaches for what is private to another."""
 
 
-def shorten(sources: Mapping[str, str], all_private: Callable[[str], bool]) -> dict[str, str]:
+def shorten(
+    sources: Mapping[str, str], all_private: Callable[[str], bool], *, parameters: bool = False
+) -> dict[str, str]:
     """Sources by module name, renamed: private data attributes, or all private names of modules that are
-    ``all_private``. Raises SharedPrivate.
+    ``all_private``; with ``parameters`` those that are required too, which nobody passes by keyword. Raises SharedPrivate.
     """
     own = {
         module: (_all(source) if all_private(module) else _attributes(source) - _bound(source)) - set(sources)
         for module, source in sources.items()
     }
+    if parameters:
+        own = {module: names | _required(sources[module]) - set(sources) for module, names in own.items()}
     out = {}
     for module, source in sources.items():
         theirs = {name for other in own if other != module for name in own[other]} - _bound(source)
@@ -45,6 +50,33 @@ def _all(source: str) -> set[str]:
     tree = ast.parse(source)
     arguments = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     return {name for name in _bound(source) | _attributes(source) | arguments if _is_private(name)}
+
+
+def _required(source: str) -> set[str]:
+    """Parameters without a default, if nothing else that is seen from elsewhere has their name."""
+    tree = ast.parse(source)
+    required: set[str] = set()
+    seen = {"self", *dir(builtins)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.arguments(args=given, kwonlyargs=named, defaults=defaults):
+                required.update(argument.arg for argument in given[: len(given) - len(defaults)])
+                seen.update(argument.arg for argument in given[len(given) - len(defaults) :] + named)
+            case ast.Attribute(attr=name) | ast.keyword(arg=str(name)) | ast.FunctionDef(name=name):
+                seen.add(name)
+            case ast.ClassDef(body=body) | ast.Module(body=body):
+                seen.update(
+                    n.id
+                    for s in body
+                    if isinstance(s, ast.Assign)
+                    for n in ast.walk(s)
+                    if isinstance(n, ast.Name)
+                )
+            case ast.alias(name=name, asname=other):
+                seen.update((name, other or name))
+            case ast.Global(names=names):
+                seen.update(names)
+    return required - seen
 
 
 def _attributes(source: str) -> set[str]:

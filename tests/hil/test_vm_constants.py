@@ -94,3 +94,15 @@ def test_every_line_of_the_firmware_keeps_its_number() -> None:
         assert before == after
         used = {n.attr for n in ast.walk(ast.parse(out[module])) if isinstance(n, ast.Attribute)}
         assert not [name for name in used if name.startswith("EVENT_")]
+
+
+def test_a_module_for_others_keeps_its_constants_and_takes_those_of_the_rest() -> None:
+    sources = {
+        "_inner": "CORE = 3\n",
+        "outer": "TYPE_CHECKING = False\nfrom _inner import CORE\nOPEN = 4\ndef f():\n    return OPEN + CORE\n",
+    }
+    out = fold(sources, public=lambda module: not module.startswith("_"))
+    found = run(out, "outer")
+    assert found["OPEN"] == 4
+    assert found["f"]() == 7  # type: ignore[operator]
+    assert not {"CORE", "TYPE_CHECKING"} & set(found)

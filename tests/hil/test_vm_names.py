@@ -48,3 +48,31 @@ def test_what_is_private_to_another_module_is_no_ones_business() -> None:
     thief = "def steal(counter):\n    return counter._value\n"
     with pytest.raises(SharedPrivate, match="thief uses _value"):
         shorten({"counter": COUNTER, "thief": thief}, lambda _: False)
+
+
+def test_required_parameters_are_short_unless_the_name_is_seen_from_elsewhere() -> None:
+    source = """
+import time as clock
+LIMIT = 4
+class Pin:
+    count = 0
+    def value(self, level, hard=False, *, priority=1):
+        return [level + 1, hard, priority]
+    def irq(self, handler, LIMIT, clock, count, len):
+        return handler, LIMIT, clock, count, len
+    def size(self, text):
+        return len(text)
+def call(function):
+    return function(level=3)
+"""
+    (out,) = shorten({"pin": source}, lambda _: True, parameters=True).values()
+    assert not {"handler", "text", "function"} & set(
+        out.replace(",", " ").replace("(", " ").replace(")", " ").split()
+    )
+    found: dict[str, type] = {}
+    exec(out, found)
+    pin = found["Pin"]()
+    assert pin.value(1) == [2, False, 1]
+    assert pin.value(level=1, hard=True, priority=2) == [2, True, 2]
+    assert pin.irq(1, LIMIT=2, clock=3, count=4, len=5) == (1, 2, 3, 4, 5)
+    assert pin.size("four") == 4
