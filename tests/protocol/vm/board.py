@@ -18,6 +18,7 @@ from device.parts import Parts
 from device.uplink import Uplink
 from protocol import envelope, journal
 from protocol.command import Command
+from protocol.errors import Malformed
 
 BASE = "lw"
 # Bounds of the firmware that have no name on the VM.
@@ -119,7 +120,10 @@ class Board:
         """A renewed certificate came as a file."""
         with open("renewed.der", "wb") as f:
             f.write(certificate)
-        self.certificate.take("renewed.der", 1)
+        try:
+            self.certificate.take("renewed.der", 1)
+        except ValueError:  # of TLS, which the inbox refuses as `fault`
+            raise Malformed("fault") from None
 
     def settle(self):
         """Bring all that is bounded to the same point."""
