@@ -28,7 +28,7 @@ _MONITOR_MS = const(5_000)
 _KEEP_ALIVE_S = const(30)
 _PING_AFTER_MS = const(20_000)
 _MAX_IN_FLIGHT = const(4)
-_MAX_PACKET = const(5120 + 256)  # a sealed envelope of the largest size, and its topic
+_MAX_PACKET = const(5632 + 256)  # a sealed envelope of the largest size, and its topic
 _READ_BUFFER = const(512)
 # Messages of the broker: as many at once, then one at a time. Whoever floods a board that reads as fast as it can has all
 # of its time, and nobody at the door is served.

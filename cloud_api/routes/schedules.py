@@ -107,12 +107,12 @@ async def create_schedule(
 
     def work(session: Session) -> tuple[ScheduleOut, list[str]]:
         mine = Schedule.organisation_id == caller.organisation_id
-        _room_for(session, caller, len(body.windows))
         last = session.execute(select(func.max(Schedule.number)).where(mine)).scalar_one() or 0
         if last >= MAX_SCHEDULES:
             raise Problem(
                 409, "too_many_schedules", f"An organisation has at most {MAX_SCHEDULES} schedules."
             )
+        _room_for(session, caller, len(body.windows))
         row = Schedule(
             **identity("sch", caller),
             name=body.name,
