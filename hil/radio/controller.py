@@ -61,7 +61,8 @@ class RadioAdvertiser(LegacyAdvertiser):  # type: ignore[misc]
     @property
     def interval(self) -> float:
         """Seconds between two advertising events."""
-        return max(float(self.advertising_interval_min) * UNIT, MIN_INTERVAL)
+        asked = 0.0 if self.controller.link.eager else float(self.advertising_interval_min) * UNIT
+        return max(asked, MIN_INTERVAL)
 
     def start(self) -> None:
         self.stop()

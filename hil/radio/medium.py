@@ -47,10 +47,15 @@ class Link:
 
 
 class Medium(LocalLink):  # type: ignore[misc]
-    """Joins controllers; ``place``, ``silence`` and ``link_rssi`` are for the bench."""
+    """Joins controllers; ``place``, ``silence`` and ``link_rssi`` are for the bench.
 
-    def __init__(self, path_loss: PathLoss | None = None) -> None:
+    ``eager``: all advertise as often as Bluetooth allows, whatever they ask for. The two waits for an advertisement are nine
+    tenths of an unlock, and say nothing where it is not they that are looked at.
+    """
+
+    def __init__(self, path_loss: PathLoss | None = None, *, eager: bool = False) -> None:
         super().__init__()
+        self.eager = eager
         self.path_loss = path_loss or PathLoss()
         self._positions: dict[Any, Position] = {}
         self._links: dict[Key, Link] = {}

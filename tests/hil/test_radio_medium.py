@@ -11,6 +11,7 @@ from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.hci import Address
 from bumble.testing import test_utils
 
+from hil.radio.controller import MIN_INTERVAL
 from hil.radio.medium import MAX_HELD, Medium
 from hil.radio.path_loss import PathLoss, Position
 from hil.radio.station import Station, static_address
@@ -144,6 +145,13 @@ async def test_the_interval_is_the_one_asked_for_and_an_unheard_advertiser_rests
     assert advertiser.timer_handle is not None
     await phone.device.stop_scanning()
     assert advertiser.timer_handle is None
+
+
+async def test_in_an_eager_medium_all_advertise_as_often_as_bluetooth_allows(medium: Medium) -> None:
+    medium.eager = True
+    door = await station(medium, 1)
+    await door.device.start_advertising(advertising_interval_min=100, advertising_interval_max=100)
+    assert door.controller.le_legacy_advertiser.interval == MIN_INTERVAL
 
 
 async def test_a_cancelled_attempt_leaves_the_controller_free(medium: Medium) -> None:
