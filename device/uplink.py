@@ -43,12 +43,10 @@ _ACK_MS = const(10_000)  # a batch that is not acknowledged by then is sent agai
 _TIME_AGAIN_MS = const(10_000)
 _TIME_EVERY_MS = const(3_600_000)
 _MAX_ROUND_TRIP_MS = const(10_000)  # a time that took longer says too little
-_ROUNDED_MS = const(
-    4
-)  # both clocks count whole milliseconds: 1 in t, 2 in the round trip, 1 in what passes until it is used
-_HORIZON_S = const(
-    631_152_000
-)  # 20 years after the floor: as the floor, a time beyond would have every true one refused
+# Both clocks count whole milliseconds: 1 in t, 2 in the round trip, 1 in what passes until it is used.
+_ROUNDED_MS = const(4)
+# 20 years after the floor: as the floor, a time beyond would have every true one refused.
+_HORIZON_S = const(631_152_000)
 _LOG_EVERY_MS = const(15_000)
 _HOLE_EVERY_MS = const(3_600_000)
 _HOLE_STEP = const(256)
