@@ -19,6 +19,8 @@ import contextlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
+from hil.vm.stripped import strip
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -61,8 +63,8 @@ class Program(NamedTuple):
 
 
 def resolve(sources: Mapping[str, str]) -> Program:
-    """Resolve all modules, without annotations, docstrings, assertions and branches that are never taken. Raises Unclear."""
-    trees = {module: _strip(ast.parse(source, filename=module)) for module, source in sources.items()}
+    """Resolve all modules, without what does not run (`stripped`). Raises SyntaxError or Unclear."""
+    trees = {module: strip(ast.parse(source, filename=module)) for module, source in sources.items()}
     imports = {module: list(dict.fromkeys(_imports(tree, trees))) for module, tree in trees.items()}
     effects = {module: list(_effects(tree, trees)) for module, tree in trees.items()}
     resolver = _Resolver(trees)
@@ -83,59 +85,6 @@ def _imports(tree: ast.Module, modules: Container[str]) -> Iterator[str]:
             yield from (name for name in whole if name in modules)
             if node.module in modules and not all(name in modules for name in whole):
                 yield str(node.module)
-
-
-class _Stripper(ast.NodeTransformer):
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        self.generic_visit(node)
-        match node.test:
-            case ast.Constant(value=value):
-                return node.body if value else node.orelse
-            # An image holds no program, only modules.
-            case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]):
-                return node.orelse
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
-        if node.value is None:
-            return None
-        return ast.copy_location(ast.Assign([node.target], node.value), node)
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_Assert(self, node: ast.Assert) -> None:
-        return None
-
-    def visit_Pass(self, node: ast.Pass) -> None:
-        return None
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        match node:
-            case ast.Call(func=ast.Name(id="const"), args=[value]):
-                return value
-        return node
-
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        return None if isinstance(node.value, ast.Constant) else node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-
-def _strip(tree: ast.Module) -> ast.Module:
-    _Stripper().visit(tree)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Module) and getattr(node, "body", True) == []:
-            node.body = [ast.Pass()]  # type: ignore[attr-defined]
-    return tree
 
 
 class _Scope:
