@@ -210,8 +210,8 @@ class Site:
             out.append(record)
         return out
 
-    async def heard(self) -> None:
-        """Wait until the device has looked at all that was sent down: it answers the configuration in force."""
+    async def heard(self) -> dict[str, Any]:
+        """Wait until the device has looked at all that was sent down: it answers the configuration in force. Its state then."""
         states = self.queue("state")
         while not states.empty():
             states.get_nowait()
@@ -219,7 +219,8 @@ class Site:
         rev = {"seq": revocation, "creds": [], "gens": {}}
         for _ in range(STATES_ON_THE_WAY + 1):
             await self.down("config", self.config(version, rev=rev))
-            await self.next("state")
+            state = await self.next("state")
+        return dict(state)
 
     async def counters(self) -> dict[str, int]:
         """What the device has counted since its boot; it reports when it comes back, so its session is cut."""

@@ -44,10 +44,10 @@ async def at(door: Rig, moment: datetime) -> None:
     """Let the cloud say that it is `moment`, and wait until the door believes it."""
     site = door.site
     site.time_offset_ms = int((moment.timestamp() - time.time()) * 1000)
-    while True:
-        await site.admission.kick(DEVICE)
-        if abs((await site.next("state"))["clk"][0] - moment.timestamp()) < 120:
-            return
+    site.messages.pop("time", None)
+    await site.admission.kick(DEVICE)
+    await site.next("time")
+    assert abs((await site.heard())["clk"][0] - moment.timestamp()) < 120
 
 
 def schedules(now: datetime) -> dict[str, str]:
