@@ -151,6 +151,19 @@ async def test_a_firmware_that_does_not_prove_healthy_is_rolled_back_by_itself(
     assert tried == [2, 3]
 
 
+async def test_a_firmware_that_is_rolled_back_leaves_the_key_epoch_that_it_raised(
+    door: Rig, maker: Vendor
+) -> None:
+    await offer(door, 2, maker.package(2, **BROKEN["never confirms"]))
+    await heard(door, journal.EVENT_UPDATE_ACTIVATED, 2)
+    door.site.booted()
+    assert await firmware(door) == "0.1.0+2"
+    await door.configured(epoch=3)
+    await rolled_back(door, 2)
+    statuses = [(await door.phone().unlock(door.site.key_for_phone(epoch=epoch))).status for epoch in (1, 3)]
+    assert statuses == ["key_epoch_over", "granted"]
+
+
 async def test_an_update_is_confirmed_without_a_broker_by_door_and_bluetooth(
     door: Rig, maker: Vendor
 ) -> None:
