@@ -112,7 +112,9 @@ pinmap.parse = parse
         broken(rarely, 1000)
     said = str(failure.value)
     command = said.splitlines()[-1].removeprefix("again: ").split()
-    made = subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True, text=True)
+    made = subprocess.run(
+        [*command, "--dry-run", "--no-print-directory"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     arguments = made.stdout.split("tests.fuzz ")[-1].split()
     again = CliRunner().invoke(fuzz.app, arguments)
     assert again.exit_code == 1
