@@ -84,6 +84,14 @@ class Lane:
 
     async def _cut(self, step: Step, cut: Cut) -> bool:
         """Whether the power was lost in the step. If not, the board goes on as it is."""
+        try:
+            return await self._cut_once(step, cut)
+        except Exception as error:
+            text = self.rig.board.console.text[-2000:]
+            error.add_note(f"{step.name}, cut {cut.where.name} write {cut.write}\n{text}")
+            raise
+
+    async def _cut_once(self, step: Step, cut: Cut) -> bool:
         await self._restore()
         rig, board = self.rig, self.rig.board
         phone = Phone.on(rig.medium, "phone")
@@ -105,13 +113,7 @@ class Lane:
         rig.door.close()
         rig.site.acknowledges = True
         if harmed:
-            try:
-                await self._check(scene)
-            except Exception as error:
-                error.add_note(
-                    f"{step.name}, cut {cut.where.name} write {cut.write}\n{board.console.text[-2000:]}"
-                )
-                raise
+            await self._check(scene)
         # Nothing of this life may come later: in the next one, the same sequences are other records.
         await rig.site.heard()
         rig.site.acknowledges = acknowledges
