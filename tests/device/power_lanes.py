@@ -71,6 +71,7 @@ class Lane:
     async def _keep(self) -> None:
         """What is on the flash now, and what the site has of it, is what the next cuts begin with."""
         await self.rig.board.power_cut()
+        self.rig.site.switched_off()
         for path in self._files:
             await asyncio.to_thread(shutil.copyfile, path, _kept(path))
         self._records = dict(self.rig.site.records)
@@ -80,7 +81,7 @@ class Lane:
         for path in self._files:
             await asyncio.to_thread(shutil.copyfile, _kept(path), path)
         self.rig.site.records = dict(self._records)
-        self.rig.site.booted()
+        self.rig.site.switched_off()
 
     async def _cut(self, step: Step, cut: Cut) -> bool:
         """Whether the power was lost in the step. If not, the board goes on as it is."""
@@ -140,7 +141,7 @@ class Lane:
         """Boot, and look at everything."""
         rig = self.rig
         await rig.door.strike.wait(0, DEADLINE)
-        rig.site.booted()
+        rig.site.switched_off()
         await rig.board.power_on()
         scene.state = state = await rig.site.synchronised()
         assert not rig.door.unlocked

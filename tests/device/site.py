@@ -75,6 +75,7 @@ class Site:
         self.port = 0  # of what the board dials instead of the broker
         self.heap = [0, 0, 0]  # used, free, and the largest free piece, from the last report that was read
         self.before_boot = 0  # the newest record that came before its last boot
+        self._news_from = 0  # what comes before this admission is not heard
         self._in_force = 1, 1
         self._news = asyncio.Event()
         self._client_stack = contextlib.AsyncExitStack()
@@ -144,6 +145,8 @@ class Site:
     async def _read(self) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async for message in self._client.messages:
+                if self.admitted < self._news_from:
+                    continue
                 leaf = str(message.topic).split("/")[-1]
                 payload = bytes(message.payload)  # type: ignore[arg-type]
                 if leaf == "time" and self.answers_time:
@@ -259,6 +262,11 @@ class Site:
         """The board starts anew: what it told before is of another boot."""
         self.messages.clear()
         self.before_boot = self.newest
+
+    def switched_off(self) -> None:
+        """The same, of a board that is off: what was on its way then is not heard any more."""
+        self.booted()
+        self._news_from = self.admitted + 1
 
     async def synchronised(self) -> dict[str, Any]:
         """Wait until the device is connected and knows the time; returns its state."""
