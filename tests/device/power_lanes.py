@@ -37,6 +37,7 @@ class Lane:
         self._number = number
         self._files = (rig.board.flash_path, rig.board.slots_path)
         self._records: dict[int, bytes] = {}
+        self._boot = 0
         self._leaving = phones
         self._configuration = rig.configuration  # in force after the step
 
@@ -75,12 +76,14 @@ class Lane:
         for path in self._files:
             await asyncio.to_thread(shutil.copyfile, path, _kept(path))
         self._records = dict(self.rig.site.records)
+        self._boot = self.rig.site.boot
 
     async def _restore(self) -> None:
         await self.rig.board.power_cut()
         for path in self._files:
             await asyncio.to_thread(shutil.copyfile, _kept(path), path)
         self.rig.site.records = dict(self._records)
+        self.rig.site.boot = self._boot
         self.rig.site.switched_off()
 
     async def _cut(self, step: Step, cut: Cut) -> bool:
@@ -141,11 +144,14 @@ class Lane:
         """Boot, and look at everything."""
         rig = self.rig
         await rig.door.strike.wait(0, DEADLINE)
+        before = rig.site.boot
         rig.site.switched_off()
         await rig.board.power_on()
-        scene.state = state = await rig.site.synchronised()
+        while (state := await rig.site.synchronised())["boot"] <= before:
+            pass  # the last words of the life before, however late
+        scene.state = state
         assert not rig.door.unlocked
-        assert state["door"] == "locked"
+        assert state["door"] == "locked", state
         assert state["cfg"] in scene.cfg
         assert state["rev"] == state["cfg"]
         records = {record.seq for record in rig.site.verify()}
