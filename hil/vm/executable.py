@@ -16,6 +16,7 @@ from typing import NoReturn
 import micropython_unix
 
 from hil.vm import image
+from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
 
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
@@ -35,6 +36,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     os.environ["LATCHWORK_LINK"] = str(theirs.fileno())
     os.environ["MICROPYPATH"] = f"{modules}:{os.environ.get('MICROPYPATH', DEFAULT_PATH)}"
     os.environ["TZ"] = "UTC"
+    become_esp32()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os._exit(micropython_unix.run_main(["micropython", *arguments]) & 0xFF)
 

@@ -26,6 +26,8 @@ from typing import Any
 
 import micropython_unix
 
+from hil.vm.identity import become_esp32
+
 MAX_REQUEST = 64 * 1024
 VM_LINK_FD = 3
 EXIT_NOT_STARTED = 70  # a child that failed before MicroPython ran; sysexits.h calls it an internal error
@@ -184,6 +186,7 @@ def main() -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the bench's terminal is the bench's business
     zygote = Zygote(socket.socket(fileno=_high(int(sys.argv[1]))))
+    become_esp32()
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages the VMs share
     gc.disable()

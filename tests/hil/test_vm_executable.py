@@ -1,6 +1,7 @@
 """``latchwork micropython`` behaves as the ``micropython`` executable beside it, and has a board."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,8 @@ def test_same_output_and_exit_code_as_the_executable(tmp_path: Path, arguments: 
     plain, board = [(code, out, err.replace(PLAIN[0], "micropython")) for code, out, err in results]
     if arguments == ["-h"]:
         plain, board = [(code, out.partition("\n")[2], err) for code, out, err in (plain, board)]
+    if arguments in (["-i"], ["--version"]):
+        plain = (plain[0], re.sub("linux .*version", "ESP32 with ESP32", plain[1]), plain[2])
     assert board == plain
 
 
@@ -84,6 +87,20 @@ def test_board_is_there() -> None:
     )
     code, out, err = run(BOARD, "-X", "heapsize=160K", "-c", program)
     assert (code, out, err) == (0, "<class 'BLE'> 1 5 6\n", "")
+
+
+def test_it_says_that_it_is_an_esp32() -> None:
+    program = (
+        "import os, sys\n"
+        "u, i = os.uname(), sys.implementation\n"
+        "print(sys.platform, i._machine, i._build, u.sysname, u.machine == i._machine, u.release)\n"
+        "print(sys.version.startswith('3.'), hasattr(os, 'statvfs'), hasattr(os, 'nothing'))\n"
+    )
+    code, out, err = run(BOARD, "-c", program)
+    first = "esp32 ESP32 module with ESP32 ESP32_GENERIC esp32 True 1."
+    assert (code, err) == (0, "")
+    assert out.startswith(first)
+    assert out.endswith("\nTrue True False\n")
 
 
 def test_radio_comes_on() -> None:

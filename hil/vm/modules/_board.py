@@ -5,10 +5,10 @@ machine.idle) and where it reads a pin. A ``_thread`` may do ``micropython.sched
 busy loops too.
 """
 
-import os
 import struct
 import sys
 
+import uos as os
 import uselect
 import utime
 from micropython import const

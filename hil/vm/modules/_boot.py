@@ -4,11 +4,11 @@ The program is ``/main.py`` on the flash if there is one, else ``device.main`` o
 it ends, or when a tool holds the raw REPL over a soft reset, the REPL follows.
 """
 
-import os
 import sys
 
 import _board
 import chooser
+import uos as os
 import vfs
 from _flash import Flash, Power
 from _rom import Rom, memories

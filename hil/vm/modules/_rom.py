@@ -4,9 +4,8 @@ Writing without an offset erases first, as there. ``memories`` maps its two halv
 was started with until something is written over it.
 """
 
-import os
-
 import uctypes
+import uos as os
 from _flash import BLOCK, Flash
 
 

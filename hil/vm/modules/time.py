@@ -2,9 +2,8 @@
 as the board's crystal does.
 """
 
-import os
-
 import _board
+import uos as os
 import utime
 from utime import mktime, sleep_us, ticks_add, ticks_cpu, ticks_diff, ticks_ms, ticks_us
 
