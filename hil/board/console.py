@@ -39,6 +39,7 @@ class Console:
         tty.setraw(self._tool_slave)
         _quiet(self.vm_terminal)
         self._log = bytearray()
+        self._listeners: list[Callable[[bytes], None]] = []
         self._input = bytearray()
         self._grown = asyncio.Event()
         self.lost = 0
@@ -73,6 +74,10 @@ class Console:
             tail = self.text[-500:]
             raise WaitTimeout(f"no {pattern!r} on the console after {timeout} s; it ends: {tail!r}") from None
 
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Give all that the board prints from now on to ``listener``."""
+        self._listeners.append(listener)
+
     def say(self, text: str) -> None:
         """What the chip itself prints, such as the banner of a soft reset."""
         self._show(text.encode())
@@ -101,6 +106,8 @@ class Console:
         self._log += data
         del self._log[:-MAX_LOG]
         self._grown.set()
+        for listener in self._listeners:
+            listener(data)
         try:
             self.lost += len(data) - os.write(self._tool_master, data)
         except BlockingIOError:

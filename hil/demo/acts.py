@@ -31,7 +31,7 @@ async def start(stage: Stage, step: Step) -> None:
     await asyncio.to_thread(acts_device.vendor, stage)
     await asyncio.gather(site.start_cloud(), *(acts_device.add_board(stage, name) for name in DOORS))
     await site.start_gateway()
-    stage.follow()
+    stage.log.follow()
     for name in DOORS:
         stage.scribe.watch(stage.door(name).board)
     step.evidence = {

@@ -1,7 +1,6 @@
 """What the acts play on: the installation, two phones, the operator's live view, and the scribe."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,11 +10,11 @@ from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from hil.board.signals import WaitTimeout
 from hil.demo.scribe import Scribe
 from hil.phone import Phone, PhoneResult
+from hil.stack.event_log import EventLog
 from hil.stack.installation import CONNECT_DEADLINE_S, DoorSite, Installation
 from hil.trace import VcdWriter
 from protocol.handshake import ACTION_STATUS
@@ -54,8 +53,7 @@ class Stage:
     scribe: Scribe
     anna: Phone
     ben: Phone
-    events: list[dict[str, Any]] = field(default_factory=list)
-    heard_s: dict[str, float] = field(default_factory=dict)
+    log: EventLog = field(init=False)
     bundles: dict[str, dict[str, Any]] = field(default_factory=dict)
     phone_keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     key_id: str = ""
@@ -63,8 +61,9 @@ class Stage:
     vendor: RSAPrivateKey | None = None  # whose firmware the boards take
     firmware: Path | None = None  # image that they start with
     broken_firmware: Path | None = None
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _watcher: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self.log = EventLog(lambda: self.site.api, lambda event: self.scribe.heard(event, self.doors_by_id))
 
     @classmethod
     @asynccontextmanager
@@ -76,9 +75,7 @@ class Stage:
             try:
                 yield stage
             finally:
-                if stage._watcher is not None:
-                    stage._watcher.cancel()
-                    await asyncio.wait([stage._watcher])
+                await stage.log.stop()
                 await anna.aclose()
                 await ben.aclose()
 
@@ -93,23 +90,15 @@ class Stage:
     def boards_by_device(self) -> dict[str, str]:
         return {door.device_id: name for name, door in self.site.doors.items() if door.door_id}
 
-    def follow(self) -> None:
-        """Follow the live stream from now on, over every restart of the cloud."""
-        self._watcher = asyncio.create_task(self._watch(), name="live stream")
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the live stream has told so far."""
+        return self.log.events
 
-    async def _watch(self) -> None:
-        while True:
-            with contextlib.suppress(ConnectionClosed, InvalidHandshake, OSError, TimeoutError):
-                async with self.site.api.stream(self.events[-1]["id"] if self.events else None) as stream:
-                    while True:
-                        self._take(await stream.next_event())
-            await asyncio.sleep(RETRY_S)
-
-    def _take(self, event: dict[str, Any]) -> None:
-        self.events.append(event)
-        self.heard_s[event["id"]] = time.monotonic()
-        self.scribe.heard(event, self.doors_by_id)
-        self._news.set()
+    @property
+    def heard_s(self) -> dict[str, float]:
+        """When each came, by id."""
+        return self.log.heard_s
 
     async def event(
         self,
@@ -119,13 +108,7 @@ class Stage:
     ) -> dict[str, Any]:
         """The first event of that type on the live stream that fits, past ones included; raises ActFailed."""
         try:
-            async with asyncio.timeout(deadline_s):
-                while True:
-                    for event in self.events:
-                        if event["type"] == kind and fits(event):
-                            return event
-                    self._news.clear()
-                    await self._news.wait()
+            return await self.log.wait(lambda event: event["type"] == kind and fits(event), deadline_s)
         except TimeoutError:
             raise ActFailed(f"no event {kind} on the live stream in {deadline_s:g} s") from None
 

@@ -1,0 +1,62 @@
+"""Reads a serial line as a person does: each match begins where the one before it ended."""
+
+import asyncio
+import codecs
+import io
+import re
+from collections.abc import Sequence
+
+from hil.board.signals import WaitTimeout
+
+MAX_UNREAD = 1024 * 1024  # characters kept of a board that prints and nobody reads
+TAIL = 600  # characters of the console in a failure
+
+
+class Expecter:
+    """``feed`` is given the bytes of the line; the waits search what came since the last match."""
+
+    def __init__(self) -> None:
+        self._decoder = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder("utf-8")("replace"), translate=True
+        )
+        self._unread = ""
+        self._grown = asyncio.Event()
+        self.text = ""
+
+    def feed(self, data: bytes) -> None:
+        new = self._decoder.decode(data)
+        self.text = (self.text + new)[-MAX_UNREAD:]
+        self._unread = (self._unread + new)[-MAX_UNREAD:]
+        self._grown.set()
+
+    @property
+    def tail(self) -> str:
+        return self.text[-TAIL:]
+
+    async def expect(self, patterns: str | Sequence[str], timeout: float) -> re.Match[str]:
+        """Of several, the earliest match in the text. Raises WaitTimeout with the console's end."""
+        compiled = [re.compile(pattern, re.MULTILINE) for pattern in _several(patterns)]
+        try:
+            async with asyncio.timeout(timeout):
+                while (found := self._first(compiled)) is None:
+                    self._grown.clear()
+                    await self._grown.wait()
+        except TimeoutError:
+            wanted = " or ".join(repr(pattern.pattern) for pattern in compiled)
+            raise WaitTimeout(
+                f"no {wanted} on the console in {timeout:g} s; unread: {self._unread[-TAIL:]!r}"
+            ) from None
+        self._unread = self._unread[found.end() :]
+        return found
+
+    async def expect_exact(self, texts: str | Sequence[str], timeout: float) -> str:
+        """As ``expect``, for the text itself."""
+        return (await self.expect([re.escape(text) for text in _several(texts)], timeout))[0]
+
+    def _first(self, compiled: list[re.Pattern[str]]) -> re.Match[str] | None:
+        found = [match for pattern in compiled if (match := pattern.search(self._unread)) is not None]
+        return min(found, key=lambda match: match.start(), default=None)
+
+
+def _several(patterns: str | Sequence[str]) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -1,0 +1,121 @@
+"""What a scenario may do to a board, by role. Nothing else of a board is known to scenarios and tests.
+
+Times are seconds; a wait that is over raises ``hil.board.signals.WaitTimeout``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from re import Match
+from typing import Protocol
+
+from hil.radio.path_loss import Position
+
+
+class Unwired(LookupError):
+    """This board has no such part, pin, control, radio or reader; the message names those that it has."""
+
+
+class PowerProtocol(Protocol):
+    """The board's supply and its reset line."""
+
+    async def on(self) -> None: ...
+
+    async def off(self) -> None: ...
+
+    async def cycle(self) -> None: ...
+
+    async def reset(self) -> None: ...
+
+    async def brown_out(self) -> None:
+        """Let the supply sag until the chip resets itself."""
+        ...
+
+    async def wait_off(self, timeout: float) -> None: ...
+
+    @property
+    def is_on(self) -> bool: ...
+
+
+class ConsoleProtocol(Protocol):
+    """The serial line. Each ``expect`` goes on where the one before it matched, as a person reads."""
+
+    @property
+    def path(self) -> str:
+        """What mpremote connects to."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """All that was printed, as far as it is kept."""
+        ...
+
+    def write(self, data: str | bytes) -> None: ...
+
+    async def expect(self, patterns: str | Sequence[str], timeout: float) -> Match[str]:
+        """The next match of a regular expression, or of the one of several that comes first."""
+        ...
+
+    async def expect_exact(self, texts: str | Sequence[str], timeout: float) -> str:
+        """The next text, literally."""
+        ...
+
+    async def execute(self, code: str) -> str:
+        """What the code prints, run over the raw REPL. Ends a program that is running."""
+        ...
+
+
+class PinsProtocol(Protocol):
+    """Parts of the board and their pins: ``relay.contact``, ``led.level``, ``gpio4.level``."""
+
+    def level(self, part: str, pin: str = "") -> int: ...
+
+    def set(self, part: str, control: str, value: int) -> None:
+        """Move a control: ``dps.open``, ``rex.pressed``, ``gpio4.level``."""
+        ...
+
+    async def wait(self, part: str, pin: str, value: int, timeout: float) -> int:
+        """Microseconds of the bench's clock at which it took that value; at once if it has it."""
+        ...
+
+
+class RadioProtocol(Protocol):
+    """The board's antenna."""
+
+    def place(self, position: Position | None) -> None: ...
+
+
+class ReaderProtocol(Protocol):
+    """The reader and keypad at the door."""
+
+    async def card(self, facility: int, number: int) -> None: ...
+
+    async def key(self, keys: str) -> None: ...
+
+
+class FlashProtocol(Protocol):
+    """The board's memory."""
+
+    async def put(self, files: Mapping[str, bytes]) -> None:
+        """Write files. Ends a program that is running."""
+        ...
+
+    def writes(self) -> int:
+        """Program and erase operations so far."""
+        ...
+
+    def cut_power_at(self, write: int, where: str) -> None:
+        """Lose power at a write from now on, counted from 1: before, within or after it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board, as the drivers that it is reached by."""
+
+    name: str
+    power: PowerProtocol
+    console: ConsoleProtocol
+    pins: PinsProtocol
+    flash: FlashProtocol
+    radio: RadioProtocol
+    reader: ReaderProtocol

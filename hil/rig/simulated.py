@@ -1,0 +1,212 @@
+"""The driver for a simulated board: every protocol, on a ``hil.board.Board``."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from re import Match
+
+from hil.board.board import OFF, Board
+from hil.board.flash import Cut, Where
+from hil.board.signals import Observable
+from hil.radio.path_loss import Position
+from hil.rig.expect import Expecter
+from hil.rig.hints import near
+from hil.rig.protocols import Target, Unwired
+from hil.stack.station import execute
+
+LEVEL = "level"
+# Controls that somebody moves: part, control, and the contact of the door model.
+CONTROLS = {
+    ("dps", "open"): "leaf",
+    ("rex", "pressed"): "rex",
+    ("key", "turned"): "key",
+    ("tamper", "open"): "tamper",
+    ("fire", "active"): "fire",
+    ("bolt", "thrown"): "bolt",
+}
+# What can be seen beside the levels of the chip's own pins.
+CONTACTS = {**CONTROLS, ("relay", "contact"): "relay", ("strike", "released"): "strike"}
+
+
+class Power:
+    """PowerProtocol."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    @property
+    def is_on(self) -> bool:
+        return self._board.state.value != OFF
+
+    async def on(self) -> None:
+        await self._board.power_on()
+
+    async def off(self) -> None:
+        await self._board.power_cut()
+
+    async def cycle(self) -> None:
+        await self._board.power_cut()
+        await self._board.power_on()
+
+    async def reset(self) -> None:
+        await self._board.reset()
+
+    async def brown_out(self) -> None:
+        await self._board.brown_out()
+
+    async def wait_off(self, timeout: float) -> None:
+        await self._board.wait_off(timeout)
+
+
+class SimulatedConsole:
+    """ConsoleProtocol."""
+
+    def __init__(self, board: Board) -> None:
+        self._console = board.console
+        self._reader = Expecter()
+        self._console.listen(self._reader.feed)
+
+    @property
+    def path(self) -> str:
+        return self._console.path
+
+    @property
+    def text(self) -> str:
+        return self._reader.text
+
+    def write(self, data: str | bytes) -> None:
+        self._console.write(data)
+
+    async def expect(self, patterns: str | Sequence[str], timeout: float) -> Match[str]:
+        return await self._reader.expect(patterns, timeout)
+
+    async def expect_exact(self, texts: str | Sequence[str], timeout: float) -> str:
+        return await self._reader.expect_exact(texts, timeout)
+
+    async def execute(self, code: str) -> str:
+        return await asyncio.to_thread(execute, self.path, code)
+
+
+class SimulatedPins:
+    """PinsProtocol. A part is a role of the description, ``gpio<n>``, or ``strike``."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def level(self, part: str, pin: str = "") -> int:
+        return self._signal(part, pin or LEVEL).value
+
+    def set(self, part: str, control: str, value: int) -> None:
+        if control == LEVEL:
+            self._level(part)
+            self._board.pins.set_input(part, value)
+            return
+        if (part, control) not in CONTROLS or part not in self._board.description.pins:
+            raise self._unwired("control", part, control, CONTROLS)
+        contact: Observable[int] = getattr(self._board.door, CONTROLS[part, control])
+        contact.set(value)
+
+    async def wait(self, part: str, pin: str, value: int, timeout: float) -> int:
+        return await self._signal(part, pin or LEVEL).wait(value, timeout)
+
+    def _signal(self, part: str, pin: str) -> Observable[int]:
+        if pin == LEVEL:
+            return self._level(part)
+        owner = "relay" if part == "strike" else part
+        if (part, pin) not in CONTACTS or owner not in self._board.description.pins:
+            raise self._unwired("pin", part, pin, CONTACTS)
+        contact: Observable[int] = getattr(self._board.door, CONTACTS[part, pin])
+        return contact
+
+    def _level(self, part: str) -> Observable[int]:
+        try:
+            return self._board.pins[part].level
+        except KeyError:
+            raise self._unwired("pin", part, LEVEL, CONTACTS) from None
+
+    def _unwired(self, kind: str, part: str, name: str, known: Mapping[tuple[str, str], str]) -> Unwired:
+        wired = {*self._board.description.pins, "strike"}
+        if part not in wired:
+            return Unwired(f"{self._board.name} has no part {part}{near(part, wired, len(wired))}")
+        names = {n for p, n in known if p == part} | ({LEVEL} if part != "strike" else set())
+        return Unwired(f"{part} of {self._board.name} has no {kind} {name}{near(name, names)}")
+
+
+class SimulatedRadio:
+    """RadioProtocol."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def place(self, position: Position | None) -> None:
+        ble = getattr(self._board, "ble", None)
+        if ble is None:
+            raise Unwired(f"{self._board.name} has no radio")
+        ble.place(position)
+
+
+class SimulatedReader:
+    """ReaderProtocol: a Wiegand reader; keys go to the matrix keypad if there is one, else to the reader's."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    async def card(self, facility: int, number: int) -> None:
+        if self._board.description.wiegand is None:
+            raise Unwired(f"{self._board.name} has no card reader: give it the description reader_door")
+        await self._board.wiegand.card(facility, number)
+
+    async def key(self, keys: str) -> None:
+        tap = self._tap()
+        for name in keys:
+            await tap(name)
+
+    def _tap(self) -> Callable[[str], Awaitable[None]]:
+        about = self._board.description
+        if about.keypad is not None:
+            return self._board.keypad.tap
+        if about.wiegand is not None:
+            return self._board.wiegand.key
+        raise Unwired(f"{self._board.name} has no keypad: give it the description reader_door")
+
+
+class SimulatedFlash:
+    """FlashProtocol."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    async def put(self, files: Mapping[str, bytes]) -> None:
+        if files:
+            await asyncio.to_thread(execute, self._board.console.path, _write(files))
+
+    def writes(self) -> int:
+        return sum(block.programs + block.erases for block in self._board.wear())
+
+    def cut_power_at(self, write: int, where: str) -> None:
+        self._board.cut_power_at(Cut(write, Where[where.upper()]))
+
+
+def _write(files: Mapping[str, bytes]) -> str:
+    """A program that writes the files, and the folders above them."""
+    lines = ["import os"]
+    for name, data in files.items():
+        path = "/" + name.lstrip("/")
+        parts = path.split("/")[1:-1]
+        for depth in range(len(parts)):
+            folder = "/" + "/".join(parts[: depth + 1])
+            lines.append(f"try: os.mkdir({folder!r})\nexcept OSError: pass")
+        lines.append(f"with open({path!r}, 'wb') as f: f.write({data!r})")
+    return "\n".join(lines)
+
+
+def target(board: Board) -> Target:
+    """All drivers of a board."""
+    return Target(
+        board.name,
+        Power(board),
+        SimulatedConsole(board),
+        SimulatedPins(board),
+        SimulatedFlash(board),
+        SimulatedRadio(board),
+        SimulatedReader(board),
+    )
