@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from hil.air.cli import app as air
 from hil.wired.cli import app as device
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ Each command has a `--help` of its own.
 )
 
 app.add_typer(device, name="device")
+app.add_typer(air, name="air")
 
 LOG_WIDTH = 130  # of tables in a file or a CI log
 
@@ -199,7 +201,12 @@ def package_explain(
 
 @app.command(cls=Verbatim)
 def micropython(context: typer.Context) -> None:
-    """Be the micropython executable of a simulated board: [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]."""
+    """Be the micropython executable of a simulated board: [--air NAME] [--name NAME], then MicroPython's own options
+    [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS].
+
+    Boards of separate commands hear each other if they name the same air; without a name they are on the user's own, or that
+    of LATCHWORK_AIR. A board that has a name has the same addresses each time.
+    """
     from hil.vm.executable import run
 
     run(context.args)

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import hashlib
 import socket
 import struct
 from pathlib import Path
@@ -10,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from hil.air.ops import Identity
+from hil.air.seat import Seat
 from hil.board import flash
 from hil.board.console import Console
 from hil.board.core import BREAK, FLASH_CUT, Cause, Core
 from hil.board.description import Description
 from hil.board.flash import Cut, Wear
+from hil.board.identity import ble_address, unique_id
 from hil.board.nvs import Nvs
 from hil.board.parts import Door
 from hil.board.pins import Pins
@@ -49,8 +51,9 @@ class Board:
     """``start`` powers it on; ``stop`` takes the power and the console away for good.
 
     ``firmware`` is a ROM image (default: this repository's device and protocol). ``medium`` gives it a
-    radio at ``position``. ``trace`` records pins, door and power. The files in ``workdir`` are
-    its flash and NVS: a new Board on the same folder is the same device.
+    radio at ``position``; ``air``, instead, one that other processes hear: its name (``hil.air.folder.air_name``).
+    ``trace`` records pins, door and power. The files in ``workdir`` are its flash and NVS: a new Board on the same folder is
+    the same device.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Board:
         *,
         vm: Zygote,
         medium: "Medium | None" = None,
+        air: str | None = None,
         position: "Position | None" = None,
         firmware: Path | None = None,
         trace: TraceSink | None = None,
@@ -69,10 +73,11 @@ class Board:
         self.name = name
         self.workdir = workdir = workdir.resolve()  # the VM is started by a process in another folder
         self.trace = trace
+        self.seat: Seat | None = None
         self.state = Observable[str]("power", OFF)
         self.boots = Observable[int]("boots", 0)
         self.exits: list[int] = []
-        self.unique_id = bytes((0x02, *hashlib.sha256(name.encode()).digest()[:5]))
+        self.unique_id = unique_id(name)
         self._zygote = vm
         self._firmware = firmware
         self._vm: VmProcess | None = None
@@ -101,6 +106,9 @@ class Board:
             interrupt = functools.partial(self.link.interrupt, BLE)
             self.ble = Peripheral(medium, name, interrupt, self.ble_address, position)
             self.link.attach(BLE, self.ble)
+        elif air is not None:
+            place = None if position is None else (position.x, position.y, position.z)
+            self.seat = Seat(self.link, Identity(name, self.ble_address, place), air)
         if trace is not None:
             self.state.trace(trace, name)
             self.pins.trace(trace, name)
@@ -122,7 +130,7 @@ class Board:
     @property
     def ble_address(self) -> bytes:
         """The public address, as printed: two after the Wi-Fi one, as on an ESP32."""
-        return ((int.from_bytes(self.unique_id, "big") + 2) % (1 << 48)).to_bytes(6, "big")
+        return ble_address(self.unique_id)
 
     @property
     def pid(self) -> int | None:
@@ -138,6 +146,8 @@ class Board:
         self.door.stop()
         self.uarts.close()
         self.console.close()
+        if self.seat is not None:
+            self.seat.close()
 
     async def power_on(self) -> None:
         """Returns when the VM runs; does nothing if the board has power."""

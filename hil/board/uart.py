@@ -10,11 +10,14 @@ import pty
 import struct
 import tty
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from hil.board.description import UartPart
 from hil.board.pins import Pins
 from hil.board.signals import Observable, now_us
 from hil.vm.link import UART, Link
+
+if TYPE_CHECKING:
+    from hil.board.description import UartPart  # loads pydantic
 
 INIT, WRITE = range(2)
 _CHUNK = 4096
@@ -24,7 +27,7 @@ class Line:
     """One UART. ``baud`` is what the firmware chose, 0 while it has not. What is sent to a device that has
     another rate, or while the transceiver does not send, is not what arrives."""
 
-    def __init__(self, part: UartPart, pins: Pins, deliver: Callable[[bytes], None]) -> None:
+    def __init__(self, part: "UartPart", pins: Pins, deliver: Callable[[bytes], None]) -> None:
         self.part = part
         self.baud = Observable[int](f"uart{part.number}_baud", 0)
         self._deliver = deliver
@@ -106,7 +109,7 @@ class Line:
 class Uarts:
     """Channel UART: ``uarts[1]`` is the line at UART 1. A UART that the description does not have is not wired."""
 
-    def __init__(self, link: Link, pins: Pins, parts: tuple[UartPart, ...] = ()) -> None:
+    def __init__(self, link: Link, pins: Pins, parts: "tuple[UartPart, ...]" = ()) -> None:
         self._link = link
         self._lines = {part.number: Line(part, pins, self._deliverer(part.number)) for part in parts}
         link.attach(UART, self)

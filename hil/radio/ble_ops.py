@@ -1,5 +1,7 @@
 """What is said on channel BLE of the board link. Little endian; the VM's twin is hil/vm/modules/bluetooth.py.
 
+Posts: WAKE, the firmware has loaded the module and will soon need the radio; ANSWER, below.
+
 Calls (VM asks, bench answers):
 
     ACTIVE       on u8
@@ -16,7 +18,7 @@ Calls (VM asks, bench answers):
     SET_BUFFER   handle u16 | len u16 | append u8
     DISCONNECT   conn u16 -> u8, 1: it was connected
 
-A uuid is its length u8 and its bytes. One post: ANSWER  request u16 | code u8.
+A uuid is its length u8 and its bytes. ANSWER  request u16 | code u8.
 
 Interrupts carry MicroPython's event number as the operation:
 
@@ -34,6 +36,7 @@ from typing import NamedTuple
     range(1, 12)
 )
 DISCONNECT, ANSWER = 12, 13
+WAKE = 0
 
 IRQ_CENTRAL_CONNECT = 1
 IRQ_CENTRAL_DISCONNECT = 2

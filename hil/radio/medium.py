@@ -100,6 +100,10 @@ class Medium(LocalLink):  # type: ignore[misc]
                     return self.rssi(other, controller)
         return None
 
+    def links_of(self, controller: Any) -> list[Link]:
+        """The connections that a station has now."""
+        return list(self._links_of.get(controller, ()))
+
     async def aclose(self) -> None:
         """Stop every timer; controllers keep their state but hear nothing more."""
         for link in set(self._links.values()):

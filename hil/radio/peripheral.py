@@ -32,6 +32,8 @@ class Peripheral:
         """Answer the VM (see hil.radio.ble_ops); raises OSError with the errno of the ESP32 port."""
         if op == ops.ACTIVE:
             return self._activate(bool(payload[0]))
+        if op == ops.WAKE:
+            return None
         if self._stack is None:
             raise OSError(errno.ENODEV, "BLE is not active")
         return self._stack.handle(op, payload)

@@ -1,5 +1,5 @@
-"""``latchwork micropython``: one command that behaves as the ``micropython`` executable, on a simulated
-board.
+"""``latchwork micropython [--air NAME] [--name NAME]``: one command that behaves as the ``micropython`` executable, on a
+simulated board. Both options are ours and come first; all that follows is MicroPython's.
 
 This process becomes the VM, so arguments, streams, signals and exit code are MicroPython's own. The board
 model is its child and starts meanwhile: a program that touches no hardware does not wait for it.
@@ -11,26 +11,51 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import micropython_unix
 
+from hil.air.folder import air_name
+from hil.air.ops import AirError
 from hil.vm import image
 from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
 
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
-UNIQUE_ID = bytes.fromhex("024c57000001")
+
+
+class Ours(NamedTuple):
+    """``air``: which one it hears, None is the user's own. ``name``: as people call the board; it has its addresses from it."""
+
+    air: str | None = None
+    name: str | None = None
+
+
+def split(arguments: Sequence[str]) -> tuple[Ours, list[str]]:
+    """Our options and MicroPython's; raises ValueError."""
+    ours, rest = Ours(), list(arguments)
+    while rest and rest[0].partition("=")[0] in ("--air", "--name"):
+        option, given, value = rest.pop(0).partition("=")
+        if not given and not rest:
+            raise ValueError(f"{option} wants a name")
+        ours = ours._replace(**{option[2:]: value if given else rest.pop(0)})
+    return ours, rest
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Run MicroPython with ``arguments`` (without argv[0]) and end this process as it ends."""
+    try:
+        options, arguments = split(arguments)
+        air_name(options.air)
+    except (ValueError, AirError) as error:
+        print(f"latchwork: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     modules = image.bench_folder()
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     if os.fork() == 0:
         theirs.close()
-        _serve(ours, parent)
+        _serve(ours, parent, options)
     ours.close()
     os.set_inheritable(theirs.fileno(), True)
     os.environ["LATCHWORK_LINK"] = str(theirs.fileno())
@@ -41,7 +66,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     os._exit(micropython_unix.run_main(["micropython", *arguments]) & 0xFF)
 
 
-def _serve(sock: socket.socket, vm: int) -> NoReturn:
+def _serve(sock: socket.socket, vm: int, options: Ours) -> NoReturn:
     """The board model, until the VM ends. What it needs is loaded here: the VM does not wait for that."""
     try:
         import asyncio
@@ -51,21 +76,23 @@ def _serve(sock: socket.socket, vm: int) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        asyncio.run(_model(sock, vm))
+        asyncio.run(_model(sock, vm, options))
     finally:
         os._exit(0)
 
 
-async def _model(sock: socket.socket, vm: int) -> None:
+async def _model(sock: socket.socket, vm: int, options: Ours) -> None:
     import asyncio
 
+    from hil.air.ops import Identity
+    from hil.air.seat import Seat
     from hil.board.core import Cause, Core
+    from hil.board.identity import ble_address, unique_id
     from hil.board.nvs import Nvs
     from hil.board.pins import Pins
     from hil.board.uart import Uarts
     from hil.board.wifi import Wifi
-    from hil.vm.link import BLE, Link
-    from hil.vm.radio_on_demand import RadioOnDemand
+    from hil.vm.link import Link
 
     def reset(cause: Cause, _: int) -> None:
         print(f"latchwork: {cause.name} reset", file=sys.stderr, flush=True)
@@ -73,10 +100,12 @@ async def _model(sock: socket.socket, vm: int) -> None:
 
     ended = asyncio.Event()
     link = Link("micropython", on_lost=ended.set)
-    Core(link, UNIQUE_ID, reset, epoch_us=time.time_ns() // 1000)
+    name = options.name or f"micropython-{vm}"
+    chip = unique_id(options.name)
+    Core(link, chip, reset, epoch_us=time.time_ns() // 1000)
     Uarts(link, Pins(link, {}))
     Nvs(link, None)
     Wifi(link)
-    link.attach(BLE, RadioOnDemand(link, UNIQUE_ID))
+    Seat(link, Identity(name, ble_address(chip)), options.air)
     link.connect(sock)
     await ended.wait()

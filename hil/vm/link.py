@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import structlog
-
+from hil.log import Log
 from hil.vm import wire
 from hil.vm.wire import BLE, CORE, GPIO, NET, NVS, UART
 
 __all__ = ["BLE", "CORE", "GPIO", "NET", "NVS", "UART", "Channel", "Link"]
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 MAX_BACKLOG = 256 * 1024  # bytes waiting for a VM that does not read; more is dropped and counted
 MAX_PENDING = 1024  # frames of one channel waiting behind an async answer

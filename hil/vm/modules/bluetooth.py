@@ -274,3 +274,4 @@ def _add_uuid(out, uuid, error):
 
 
 _ble = None
+_board.post(_board.BLE, 0)  # WAKE: the air may start while the firmware goes on

@@ -1,0 +1,250 @@
+"""Boards of separate ``latchwork micropython`` commands on one air, and what is left when they are gone."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hil.air import client, ops
+from hil.air.folder import Airfield
+from hil.air.ops import AirError, Identity
+
+LATCHWORK = str(Path(sys.executable).parent / "latchwork")
+DEADLINE = 20.0
+BOARD = """
+import bluetooth, select, sys, time
+ble = bluetooth.BLE()
+ble.active(True)
+ble.gap_advertise(100_000, b"\\x02\\x01\\x06")
+print("on", bytes(ble.config("mac")[1]).hex())
+lines = select.poll()
+lines.register(sys.stdin, select.POLLIN)
+while True:
+    lines.poll(-1)
+    command = sys.stdin.readline().strip()
+    if command == "end":
+        break
+    try:
+        ble.active(command == "on") if command in ("on", "off") else ble.gap_advertise(50_000)
+        print("done")
+    except OSError as e:
+        print("refused", e.errno)
+"""
+
+
+@pytest.fixture
+def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Airfield]:
+    """Of a folder of its own; the test fails if it leaves a server or a socket behind."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("LATCHWORK_AIR", "here")
+    field = Airfield("here")
+    yield field
+    eventually(lambda: not field.socket.exists() and not servers(field))
+
+
+def eventually(true: Callable[[], Any]) -> Any:
+    """Wait for what other processes do; they have no event for us."""
+    end = time.monotonic() + DEADLINE
+    while not (value := true()):
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+    return value
+
+
+def servers(field: Airfield) -> list[int]:
+    """Processes that have the log of the air open: only its server has."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "fd/1").readlink() == field.log:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+class Running:
+    """A board's process that takes commands, one a line."""
+
+    def __init__(self, *options: str) -> None:
+        command = [LATCHWORK, "micropython", *options, "-c", BOARD]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        self.mac = self.line().removeprefix("on ")
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def say(self, command: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def end(self) -> int:
+        self.process.communicate("end\n", timeout=DEADLINE)
+        return self.process.returncode
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def latchwork(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([LATCHWORK, *arguments], capture_output=True, text=True, timeout=DEADLINE)
+
+
+def seen(*name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(latchwork("air", "show", "--json", *name).stdout)
+    return found
+
+
+def radio(name: str) -> dict[str, Any]:
+    return next(radio for radio in seen()["radios"] if radio["name"] == name)
+
+
+def test_two_boards_share_an_air_that_outlives_the_one_that_started_it(air: Airfield) -> None:
+    front, back = Running("--name", "front"), Running("--name=back")
+    assert front.mac != back.mac
+    (server,) = servers(air)
+    assert radio("front")["rssi"] == {"back": -50}
+    assert front.end() == 0
+    eventually(lambda: [member["name"] for member in seen()["members"]] == ["back"])
+    assert back.say("advertise") == "done"
+    assert servers(air) == [server]
+    assert back.end() == 0
+
+
+def test_a_named_board_is_the_same_each_time_and_unnamed_ones_differ(air: Airfield) -> None:
+    boards = [Running(), Running(), Running("--name", "same")]
+    twin = subprocess.run(
+        [LATCHWORK, "micropython", "--name", "same", "-c", "import bluetooth; bluetooth.BLE().active(1)"],
+        capture_output=True,
+        text=True,
+    )
+    assert "OSError: [Errno 98]" in twin.stdout
+    assert "latchwork: same on air here has address" in twin.stderr
+    assert len({board.mac for board in boards}) == 3
+    for board in boards:
+        assert board.end() == 0
+    again = Running("--name", "same")
+    assert again.mac == boards[2].mac
+    again.end()
+
+
+def test_two_airs_do_not_hear_each_other(air: Airfield) -> None:
+    here, there = Running("--name", "a"), Running("--air", "there", "--name", "b")
+    assert latchwork("air", "list").stdout == "here: a\nthere: b\n"
+    assert [radio["rssi"] for radio in seen()["radios"] + seen("there")["radios"]] == [{}, {}]
+    here.end()
+    there.end()
+
+
+def test_of_many_that_start_at_once_one_starts_the_air(air: Airfield) -> None:
+    command = [LATCHWORK, "micropython", "-c", BOARD]
+    pipe = subprocess.PIPE
+    boards = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(6)]
+    eventually(lambda: len(servers(air)) == 1 and len(seen()["members"]) == 6)
+    for board in boards:
+        assert board.communicate(b"end\n", timeout=DEADLINE)[1] == b""
+
+
+def test_a_kill_of_all_leaves_no_process_and_no_socket(air: Airfield) -> None:
+    boards = [Running(), Running()]
+    for board in boards:
+        board.kill()
+
+
+def test_a_board_goes_on_without_its_air_and_the_next_activation_starts_another(air: Airfield) -> None:
+    board = Running()
+    (server,) = servers(air)
+    os.kill(server, signal.SIGKILL)
+    eventually(lambda: not servers(air))
+    eventually(lambda: board.say("advertise") == "refused 19")
+    assert air.socket.exists()  # a dead one's
+    assert board.say("off") == "done"
+    assert board.say("on") == "done"
+    assert board.say("advertise") == "done"
+    assert servers(air) != [server]
+    board.end()
+
+
+def test_a_board_that_moves_is_heard_by_the_distance(air: Airfield) -> None:
+    boards = [Running("--name", name) for name in ("a", "b")]
+    assert latchwork("air", "place", "a", "0", "0").returncode == 0
+    assert latchwork("air", "place", "b", "10", "0").returncode == 0
+    assert radio("a")["rssi"] == {"b": -65}
+    text = latchwork("air", "show").stdout
+    assert "at 10, 0, 1 m" in text
+    assert "hears b at -65 dBm" in text
+    nobody = latchwork("air", "place", "nobody", "1", "1")
+    assert (nobody.returncode, nobody.stderr) == (2, "latchwork: nobody is not on air here\n")
+    for board in boards:
+        board.end()
+
+
+def test_an_air_that_is_not_there_is_not_started_to_look_at_it(air: Airfield) -> None:
+    done = latchwork("air", "show")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "latchwork: there is no air here; see `latchwork air list`\n",
+    )
+
+
+@pytest.mark.parametrize("options", [["--air", "a/b"], ["--air="], ["--air"], ["--name"]])
+def test_an_option_without_a_usable_name_is_refused(options: list[str]) -> None:
+    done = latchwork("micropython", *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("latchwork: ")
+
+
+def test_a_folder_that_others_can_open_is_refused(air: Airfield) -> None:
+    air.socket.parent.chmod(0o755)
+    done = latchwork("air", "list")
+    assert done.returncode == 2
+    assert "chmod 700" in done.stderr
+
+
+def test_bytes_that_are_no_frames_end_their_connection_only(air: Airfield) -> None:
+    board = Running()
+    with socket.socket(socket.AF_UNIX) as noise:
+        noise.connect(str(air.socket))
+        noise.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert noise.recv(1) == b""
+    assert board.say("advertise") == "done"
+    board.end()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        ("teapot", {}, "a member joins once, as one of"),
+        ("board", {"mac": b"short"}, "an address has 6 bytes"),
+        ("board", {"name": ""}, "a name has 1 to 60"),
+        ("board", {"position": (1e9, 0, 0)}, "at most 1,000 km"),
+    ],
+)
+async def test_a_member_that_makes_no_sense_is_told_why(
+    air: Airfield, kind: str, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirError, match=message):
+        await client.join(None, Identity(**{"name": "x", "mac": bytes(6)} | fields), kind)
+
+
+async def test_a_call_that_the_air_never_answers_has_a_deadline(air: Airfield) -> None:
+    async with await client.join(None, Identity("x", bytes(6)), ops.BOARD) as member:
+        os.kill(servers(air)[0], signal.SIGSTOP)
+        with pytest.raises(OSError, match="does not answer"):
+            await member.call(ops.AIR, ops.SHOW, bytes(4), deadline=0.05)
+        os.kill(servers(air)[0], signal.SIGCONT)
+    await asyncio.to_thread(eventually, lambda: not air.socket.exists())
