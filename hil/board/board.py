@@ -13,7 +13,7 @@ from hil.air.ops import Identity
 from hil.air.seat import Seat
 from hil.board import flash
 from hil.board.console import Console
-from hil.board.core import BREAK, FLASH_CUT, Cause, Core
+from hil.board.core import BREAK, FLASH_CUT, Cause, Core, Wake
 from hil.board.description import Description
 from hil.board.flash import Cut, Wear
 from hil.board.identity import ble_address, unique_id
@@ -91,7 +91,7 @@ class Board:
         self.link = Link(name)
         self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK))
         self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
-        self.pins = Pins(self.link, description.pins)
+        self.pins = Pins(self.link, description.pins, description.wires)
         self.door = Door(description, self.pins)
         self.uarts = Uarts(self.link, self.pins, description.uart)
         if description.wiegand is not None:
@@ -258,6 +258,7 @@ class Board:
             "LATCHWORK_ROM_FILE": str(self.slots_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)},{cut.slots}",
             "LATCHWORK_RAW": "1" if raw else "0",
+            "LATCHWORK_BARE": "1" if self.description.bare else "0",
             "LATCHWORK_DRIFT": str(self.description.mcu.drift_ppm),
         }
         heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB}K"
@@ -291,10 +292,21 @@ class Board:
             return cause
         self._ending = asyncio.get_running_loop().create_future()
         self.state.set(ASLEEP)
+        stop = self.pins.listen(lambda *_: self._wake_by_pin(cause))
+        self.core.wake = Wake.NONE
         try:
+            self._wake_by_pin(cause)
             return (await asyncio.wait_for(self._ending, None if ms == FOREVER_MS else ms / 1000))[0]
         except TimeoutError:
+            self.core.wake = Wake.TIMER
             return cause
+        finally:
+            stop()
+
+    def _wake_by_pin(self, cause: Cause) -> None:
+        if cause == Cause.DEEPSLEEP and (wake := self.core.wake_pins.woken(self.pins.level)):
+            self.core.wake = wake
+            self._end(cause, 0)
 
     def _chip_reset(self) -> None:
         self.pins.release_all(now_us())

@@ -4,11 +4,23 @@ import asyncio
 import struct
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from hil.board.signals import now_us
 from hil.vm.link import CORE, Link
 
-HELLO, RESET, WDT_START, WDT_FEED, RTC_SET, RTC_MEMORY, RTC_STORE, CLAIM = 0, 1, 2, 3, 5, 6, 7, 8
+HELLO, RESET, WDT_START, WDT_FEED, RTC_SET, RTC_MEMORY, RTC_STORE, CLAIM, SLEEP, WOKEN = (
+    0,
+    1,
+    2,
+    3,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+)
 FLASH_CUT, BREAK = range(2)  # interrupts
 EPOCH_2000_US = 946_684_800_000_000
 
@@ -22,6 +34,30 @@ class Cause(IntEnum):
     WDT = 3
     DEEPSLEEP = 4
     SOFT = 5
+
+
+class Wake(IntEnum):
+    """``machine.wake_reason()``."""
+
+    NONE = 0
+    EXT0 = 2
+    EXT1 = 3
+    TIMER = 4
+
+
+class WakePins(NamedTuple):
+    """What ends a deep sleep besides the time: one pin at a level, or any of ``ext1`` high, or all of them low."""
+
+    ext0: int = -1
+    level: int = 0
+    ext1: int = 0
+    any_high: bool = False
+
+    def woken(self, level_of: Callable[[int], int]) -> Wake:
+        if self.ext0 >= 0 and level_of(self.ext0) == self.level:
+            return Wake.EXT0
+        levels = [level_of(pin) for pin in range(self.ext1.bit_length()) if self.ext1 >> pin & 1]
+        return Wake.EXT1 if levels and (any(levels) if self.any_high else not any(levels)) else Wake.NONE
 
 
 OnReset = Callable[[Cause, int], None]
@@ -45,6 +81,8 @@ class Core:
         self._epoch_us = epoch_us
         self.unique_id = unique_id
         self.cause = Cause.PWRON
+        self.wake = Wake.NONE
+        self.wake_pins = WakePins()
         self._rtc_us = 0
         self._memory = b""
         self._wdt_ms = 0
@@ -71,6 +109,11 @@ class Core:
             self._memory = payload
         elif op == CLAIM:
             return bytes((self._claim_break(),))
+        elif op == SLEEP:
+            ext0, level, ext1, any_high = struct.unpack("<bBQB", payload)
+            self.wake_pins = WakePins(ext0, level, ext1, bool(any_high))
+        elif op == WOKEN:
+            return bytes((self.wake if self.cause == Cause.DEEPSLEEP else Wake.NONE,))
         return None
 
     def vm_lost(self) -> None:

@@ -92,14 +92,20 @@ class Keypad(_Strict):
     cols: tuple[PinNumber, PinNumber, PinNumber]
 
 
+class Wire(_Strict):
+    """Pins of the board that are joined to each other, such as an output to an input for a loop-back."""
+
+    pins: tuple[PinNumber, ...] = Field(min_length=2)
+
+
 class Description(_Strict):
-    """One door on one board. All but ``relay`` and ``dps`` may be missing."""
+    """One door on one board, or a board with nothing but what is wired to it: all parts may be missing."""
 
     name: str = Field(min_length=1, max_length=60)
     mcu: Mcu = Field(default_factory=lambda: Mcu.model_validate({}))
-    relay: RelayPart
+    relay: RelayPart | None = None
     strike: StrikePart = StrikePart()
-    dps: SwitchPart
+    dps: SwitchPart | None = None
     rex: SwitchPart | None = None
     bolt: SwitchPart | None = None
     tamper: SwitchPart | None = None
@@ -110,6 +116,16 @@ class Description(_Strict):
     uart: tuple[UartPart, ...] = ()
     wiegand: Wiegand | None = None
     keypad: Keypad | None = None
+    wire: tuple[Wire, ...] = ()
+
+    @property
+    def bare(self) -> bool:
+        """No door is wired to it: a development board."""
+        return self.relay is None
+
+    @property
+    def wires(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(wire.pins for wire in self.wire)
 
     @property
     def pins(self) -> dict[str, int]:
@@ -142,7 +158,9 @@ class Description(_Strict):
 
     @property
     def pin_map(self) -> dict[str, Any]:
-        """What the board's ``/pins.json`` must say of this wiring."""
+        """What the board's ``/pins.json`` must say of this wiring; DescriptionError if the firmware has no door here."""
+        if self.relay is None or self.dps is None:
+            raise DescriptionError(f"{self.name}: a door needs [relay] and [dps]")
         current_is_low = (self.relay.active == "low") != (self.strike.contact == "normally-closed")
         roles: dict[str, Any] = {"relay": {"pin": self.relay.pin, "invert": current_is_low}}
         for role in ("dps", "rex", "bolt", "tamper", "key", "fire", "led", "buzzer"):

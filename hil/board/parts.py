@@ -5,8 +5,9 @@ microsecond, even when the event loop is late.
 """
 
 import asyncio
+import functools
 
-from hil.board.description import Description
+from hil.board.description import Description, RelayPart
 from hil.board.pins import Pins
 from hil.board.signals import Observable, TraceSink, now_us
 
@@ -55,7 +56,8 @@ class Door:
         self._jammed = False
         self._contact = _Lagging(self.relay)
         self._bolt = _Lagging(self.strike)
-        pins["relay"].level.listen(self._coil)
+        if description.relay is not None:
+            pins["relay"].level.listen(functools.partial(self._coil, description.relay))
         self.relay.listen(self._current)
         self.strike.listen(lambda strike: self.bolt.set(1 - strike.value, strike.t_us))
         for role, signal in self._contacts().items():
@@ -143,8 +145,7 @@ class Door:
         self._contact.stop()
         self._bolt.stop()
 
-    def _coil(self, pin: Observable[int]) -> None:
-        about = self._about.relay
+    def _coil(self, about: RelayPart, pin: Observable[int]) -> None:
         energised = int(pin.value == int(about.active == "high")) if self._pins["relay"].driven else 0
         self._contact.follow(energised, pin.t_us, about.operate_ms if energised else about.release_ms)
 

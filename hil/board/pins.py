@@ -1,17 +1,45 @@
-"""The board's pins: what the firmware drives, what the wiring drives, and the level that results."""
+"""The board's pins: what the firmware drives, what the wiring drives, and the level that results.
 
+Pins that the description wires to each other are one net and have one level. On a net a low wins: against an open drain
+that is let go, and against an output that is high, which on hardware would be a short.
+"""
+
+import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hil.board.signals import Observable, TraceSink, now_us
+from hil.board.waves import NO_WAVE, Wave
 from hil.vm.link import GPIO, Link
 
-MODE, OUT, PWM, PIXELS = range(4)
+MODE, OUT, PWM, PIXELS, IRQ, DRIVE, NAME = range(
+    7
+)  # a DRIVE is an OUT whose effect on the pin itself is told
 IN, OUTPUT, OPEN_DRAIN = 1, 3, 7
+_DRIVES, _OPEN = 2, 4  # bits of a mode
 _PULL_UP = 2
-_INPUT_LEVEL = 0
+_INPUT_LEVEL, _WAVE = range(2)  # interrupts
+_KEEP = 2
+_NO_PIN = 255
+MAX_IRQ_HZ = 5000  # of a PWM signal whose edges interrupt: a chip's core would be lost above it, too
+_MAX_LATE = 64  # edges that are told at once after the event loop was late; older ones are lost
 
 PinListener = Callable[[str, int, int], None]
+
+
+class Net:
+    """Pins that are joined by a wire; most nets have one."""
+
+    def __init__(self) -> None:
+        self.pins: list[Pin] = []
+
+    @property
+    def wave(self) -> Wave | None:
+        return next((pin.wave for pin in self.pins if pin.wave is not None), None)
+
+    def resolve(self) -> int:
+        driven = [level for pin in self.pins if (level := pin.drives) is not None]
+        return min(driven) if driven else int(any(pin.pulls_up for pin in self.pins))
 
 
 class Pin:
@@ -23,55 +51,85 @@ class Pin:
         self.duty = 0  # of PWM, 0..65535
         self.frequency = 0
         self.pixels = b""
-        self._mode = IN
-        self._pull = 0
-        self._out = 0
+        self.wave: Wave | None = None
+        self.trigger = 0  # of its interrupt: 1 rising, 2 falling
+        self.net = Net()
+        self._state = (IN, 0, 0)  # mode, pull, output latch
+        self._held: tuple[int, int, int] | None = None
         self._wired: int | None = None
+        self.join(self.net)
+
+    def join(self, net: Net) -> None:
+        self.net = net
+        net.pins.append(self)
+
+    @property
+    def _pad(self) -> tuple[int, int, int]:
+        return self._state if self._held is None else self._held
 
     @property
     def driven(self) -> bool:
-        return self._mode == OUTPUT
+        mode, _, _ = self._pad
+        return mode & _DRIVES != 0 and not mode & _OPEN
 
     @property
     def sinks(self) -> bool:
         """The chip itself pulls it low, whatever else is connected."""
-        return self._mode in (OUTPUT, OPEN_DRAIN) and self._out == 0
+        mode, _, out = self._pad
+        return mode & _DRIVES != 0 and out == 0
 
-    def resolve(self) -> int:
-        if self._mode == OUTPUT:
-            return self._out
-        if self._mode == OPEN_DRAIN and self._out == 0:
-            return 0
-        if self._wired is not None:
-            return self._wired
-        return 1 if self._pull == _PULL_UP or self._mode == OPEN_DRAIN else 0
+    @property
+    def drives(self) -> int | None:
+        """The level that it forces on its net, from the chip or from outside."""
+        mode, _, out = self._pad
+        if mode & _DRIVES and not (mode & _OPEN and out):
+            return out
+        return self._wired
 
-    def configure(self, mode: int, pull: int, out: int) -> None:
-        self._mode, self._pull, self._out = mode, pull, out
+    @property
+    def pulls_up(self) -> bool:
+        """By its own resistor, or by the one that an open drain is assumed to have outside."""
+        mode, pull, _ = self._pad
+        return bool(pull & _PULL_UP or mode & _OPEN)
+
+    def configure(self, mode: int, pull: int, out: int, hold: int = _KEEP) -> None:
+        """``out`` is the latch's new level; ``hold`` 1 keeps the pad as it is from now on, 0 lets go of it."""
+        if hold == 0:
+            self._held = None
+        self._state = (mode, pull, self._state[2] if out == _KEEP else out)
+        if hold == 1:
+            self._held = self._state
 
     def drive(self, out: int) -> None:
-        self._out = out
+        self._state = (*self._state[:2], out)
 
     def wire(self, level: int | None) -> None:
         self._wired = level
 
     def release(self) -> None:
         """As after a reset: an input without a pull."""
-        self._mode, self._pull, self._out, self.duty, self.frequency, self.pixels = IN, 0, 0, 0, 0, b""
+        self._state, self._held = (IN, 0, 0), None
+        self.duty = self.frequency = self.trigger = 0
+        self.wave = None
+        self.pixels = b""
 
 
 class Pins:
-    """Channel GPIO. ``names`` maps a role to its number; any other pin is called ``gpio<n>``."""
+    """Channel GPIO. ``names`` maps a role to its number; any other pin is called ``gpio<n>``. ``wires`` are groups of pins
+    that are joined."""
 
-    def __init__(self, link: Link, names: dict[str, int]) -> None:
+    def __init__(self, link: Link, names: dict[str, int], wires: Iterable[Iterable[int]] = ()) -> None:
         self._link = link
         self._names = {number: name for name, number in names.items()}
         self._numbers = dict(names)
         self._pins: dict[int, Pin] = {}
         self._listeners: list[PinListener] = []
         self._sink: tuple[TraceSink, str] | None = None
+        self._edges: dict[Net, asyncio.TimerHandle] = {}
         for number in names.values():
             self._pin(number)
+        for wire in wires:
+            self.join(wire)
         link.attach(GPIO, self)
 
     def __getitem__(self, name: str | int) -> Pin:
@@ -82,6 +140,15 @@ class Pins:
             return self._pin(int(name[4:]))
         return self._pin(self._numbers[name])
 
+    def join(self, numbers: Iterable[int]) -> None:
+        """Wire pins to each other."""
+        nets = {self._pin(number).net: None for number in numbers}
+        whole = Net()
+        for net in nets:
+            for pin in net.pins:
+                pin.join(whole)
+        self._settle(whole, now_us())
+
     def level(self, name: str | int) -> int:
         return self[name].level.value
 
@@ -89,7 +156,7 @@ class Pins:
         """Drive a pin from outside; None lets go of it."""
         pin = self[name]
         pin.wire(level)
-        self._settle(pin, now_us())
+        self._settle(pin.net, now_us())
 
     async def wait_pin(self, name: str | int, level: int, timeout: float) -> int:
         """Microseconds at which the pin took ``level`` (at once if it has it); raises WaitTimeout."""
@@ -107,30 +174,93 @@ class Pins:
 
     def handle(self, op: int, payload: bytes) -> bytes | None:
         t_us = self._link.t_us
+        if op == NAME:
+            named = payload.decode()
+            return bytes((self._numbers.get(named.lower(), _NO_PIN) if named.isupper() else _NO_PIN,))
         pin = self._pin(payload[0])
         if op == MODE:
-            pin.configure(*payload[1:4])
-            self._settle(pin, t_us, tell=False)
-            return bytes((pin.level.value,))
-        if op == OUT:
+            return self._configure(pin, payload, t_us)
+        if op in (OUT, DRIVE):
             pin.drive(payload[1])
-            self._settle(pin, t_us, tell=pin.resolve() != payload[1])
+            self._settle(pin.net, t_us, pin if op == OUT else None)
         elif op == PWM:
-            _, pin.frequency, pin.duty = struct.unpack("<BIH", payload)
-            pin.configure(OUTPUT, 0, 1 if pin.duty else 0)
-            self._settle(pin, t_us, tell=False)
+            self._pwm(pin, payload, t_us)
         elif op == PIXELS:
             pin.pixels = payload[1:]
+        elif op == IRQ:
+            pin.trigger = payload[1]
+            self._follow(pin.net)
         return None
 
     def vm_lost(self) -> None:
-        """Nothing: pins keep their levels over a soft reset; ``release_all`` is for the others."""
+        """Pins keep their levels over a soft reset; ``release_all`` is for the others. Nobody is interrupted meanwhile."""
+        for pin in self._pins.values():
+            pin.trigger = 0
 
     def release_all(self, t_us: int) -> None:
         """The chip was reset or lost power: nothing is driven any more."""
         for pin in self._pins.values():
             pin.release()
-            self._settle(pin, t_us, tell=False)
+            self._follow(pin.net)
+        for pin in self._pins.values():
+            self._settle(pin.net, t_us)
+
+    def _configure(self, pin: Pin, payload: bytes, t_us: int) -> bytes:
+        """Answers with the level and whether another pin of the chip is on the net, and so has to be told at once."""
+        was = pin.net.wave
+        pin.wave = None
+        pin.configure(*payload[1:5])
+        self._settle(pin.net, t_us, pin)
+        if was is not None:
+            self._tell_wave(pin.net)
+        return bytes((pin.level.value, len(pin.net.pins) > 1))
+
+    def _pwm(self, pin: Pin, payload: bytes, t_us: int) -> None:
+        _, pin.frequency, pin.duty, period_ns, high_ns = struct.unpack("<BIHQQ", payload)
+        if period_ns == 0:
+            pin.wave = None
+            pin.configure(IN, 0, 0)
+        else:
+            # The duty changes at the beginning of a period; a new frequency begins a period.
+            same = pin.wave is not None and pin.wave.period_ns == period_ns
+            began = pin.wave.t0_us if same and pin.wave is not None else t_us
+            pin.wave = Wave(began, period_ns, high_ns)
+            pin.configure(OUTPUT, 0, 1 if pin.duty else 0)
+        self._tell_wave(pin.net)
+        self._settle(pin.net, t_us, pin)
+
+    def _tell_wave(self, net: Net) -> None:
+        wave = net.wave
+        for pin in net.pins:
+            self._link.interrupt(GPIO, _WAVE, bytes((pin.number,)) + (wave.packed() if wave else NO_WAVE))
+        self._follow(net)
+
+    def _follow(self, net: Net) -> None:
+        """Interrupt at the edges of a wave, if somebody waits for them and they are not too many."""
+        timer = self._edges.pop(net, None)
+        if timer is not None:
+            timer.cancel()
+        wave = net.wave
+        if wave is None or wave.constant or wave.frequency > MAX_IRQ_HZ:
+            return
+        if any(pin.trigger for pin in net.pins):
+            self._at_edge(net, wave, wave.next_edge(now_us()))
+
+    def _at_edge(self, net: Net, wave: Wave, due_us: int) -> None:
+        def interrupt() -> None:
+            at, now = due_us, now_us()
+            for _ in range(_MAX_LATE):
+                if at > now:
+                    break
+                for pin in net.pins:
+                    if pin.trigger:
+                        told = bytes((pin.number, wave.level(at)))
+                        self._link.interrupt(GPIO, _INPUT_LEVEL, told)
+                at = wave.next_edge(at)
+            self._at_edge(net, wave, max(at, now))
+
+        delay = max(0, due_us - now_us()) / 1e6
+        self._edges[net] = asyncio.get_running_loop().call_later(delay, interrupt)
 
     def _pin(self, number: int) -> Pin:
         if number not in self._pins:
@@ -140,13 +270,14 @@ class Pins:
                 pin.level.trace(*self._sink)
         return self._pins[number]
 
-    def _settle(self, pin: Pin, t_us: int, tell: bool = True) -> None:
-        level = pin.resolve()
-        if level == pin.level.value:
-            return
-        pin.level.set(level, t_us)
-        if tell and not pin.driven:
-            self._link.interrupt(GPIO, _INPUT_LEVEL, bytes((pin.number, level)))
+    def _settle(self, net: Net, t_us: int, origin: Pin | None = None) -> None:
+        """Give all pins of a net their level, and tell the firmware, but not of ``origin``: it knows that it drives it."""
+        level = net.resolve()
+        for pin in net.pins:
+            if level != pin.level.value:
+                pin.level.set(level, t_us)
+                if pin is not origin:
+                    self._link.interrupt(GPIO, _INPUT_LEVEL, bytes((pin.number, level)))
 
     def _changed(self, level: Observable[int]) -> None:
         for listener in tuple(self._listeners):

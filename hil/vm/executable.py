@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import micropython_unix
@@ -22,6 +24,8 @@ from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
 
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
+DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "boards" / "esp32.toml"
+Wires = Sequence[Sequence[int]]
 
 
 class Ours(NamedTuple):
@@ -43,30 +47,48 @@ def split(arguments: Sequence[str]) -> tuple[Ours, list[str]]:
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
-    """Run MicroPython with ``arguments`` (without argv[0]) and end this process as it ends."""
+    """Run MicroPython with ``arguments`` (without argv[0]) and end this process as it ends.
+
+    ``LATCHWORK_BOARD`` names the description of another board than ``esp32.toml``.
+    """
     try:
         options, arguments = split(arguments)
         air_name(options.air)
     except (ValueError, AirError) as error:
         print(f"latchwork: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    wires = _wires(os.environ.get("LATCHWORK_BOARD"))
     modules = image.bench_folder()
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     if os.fork() == 0:
         theirs.close()
-        _serve(ours, parent, options)
+        _serve(ours, parent, options, wires)
     ours.close()
     os.set_inheritable(theirs.fileno(), True)
     os.environ["LATCHWORK_LINK"] = str(theirs.fileno())
     os.environ["MICROPYPATH"] = f"{modules}:{os.environ.get('MICROPYPATH', DEFAULT_PATH)}"
     os.environ["TZ"] = "UTC"
     become_esp32()
+    os.environ["LATCHWORK_BARE"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os._exit(micropython_unix.run_main(["micropython", *arguments]) & 0xFF)
 
 
-def _serve(sock: socket.socket, vm: int, options: Ours) -> NoReturn:
+def _wires(board: str | None) -> Wires:
+    """The pins that are joined. The board that comes with the bench is not checked, for that would take longer than all else."""
+    if not board:
+        return [wire["pins"] for wire in tomllib.loads(DEFAULT_BOARD.read_text()).get("wire", ())]
+    from hil.board.description import DescriptionError, load_description
+
+    try:
+        return load_description(Path(board)).wires
+    except DescriptionError as error:
+        print(f"latchwork: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _serve(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> NoReturn:
     """The board model, until the VM ends. What it needs is loaded here: the VM does not wait for that."""
     try:
         import asyncio
@@ -76,12 +98,12 @@ def _serve(sock: socket.socket, vm: int, options: Ours) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        asyncio.run(_model(sock, vm, options))
+        asyncio.run(_model(sock, vm, options, wires))
     finally:
         os._exit(0)
 
 
-async def _model(sock: socket.socket, vm: int, options: Ours) -> None:
+async def _model(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> None:
     import asyncio
 
     from hil.air.ops import Identity
@@ -103,7 +125,7 @@ async def _model(sock: socket.socket, vm: int, options: Ours) -> None:
     name = options.name or f"micropython-{vm}"
     chip = unique_id(options.name)
     Core(link, chip, reset, epoch_us=time.time_ns() // 1000)
-    Uarts(link, Pins(link, {}))
+    Uarts(link, Pins(link, {}, wires))
     Nvs(link, None)
     Wifi(link)
     Seat(link, Identity(name, ble_address(chip)), options.air)

@@ -3,38 +3,72 @@
 import _board
 import umachine
 from micropython import const
-from umachine import mem8, mem16, mem32, soft_reset, time_pulse_us
+from umachine import PinBase, mem8, mem16, mem32, soft_reset
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 SLEEP, DEEPSLEEP = 2, 4
-PIN_WAKE, EXT0_WAKE, EXT1_WAKE, TIMER_WAKE = 2, 2, 3, 4
+PIN_WAKE, EXT0_WAKE, EXT1_WAKE, TIMER_WAKE, TOUCHPAD_WAKE, ULP_WAKE = 2, 2, 3, 4, 5, 6
 
 _IDLE_MS = const(10)  # one FreeRTOS tick
-_MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level)
+_MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level) or a wave
 _OUT = const(1)
-_MAX_PIN = const(48)
+_IRQ = const(4)
+_DRIVE = const(5)
+_NAME = const(6)
+_KEEP = const(2)  # an output or a hold that stays as it is
+_PINS = const(0xFF0EFFFFFF)  # those that an ESP32 has
+_FIRST_INPUT_ONLY = const(34)
+# Where what is not here is; a module is loaded when a program first asks for one of its names.
 _PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt", "UART": "_uart"}
+_WAVE = const(1)  # an interrupt of the GPIO channel
 _freq = 160000000
 _pins = {}
 
 
 def __getattr__(name):
-    module = _PERIPHERALS.get(name)
-    if module is None:
-        raise AttributeError(name)
-    return getattr(__import__(module), name)
+    return getattr(__import__(_PERIPHERALS.get(name, "_machine")), name)
 
 
-class Pin(umachine.PinBase):
+class _Named:
+    """``Pin.board``: the pins by the roles that the board's description gives them, in capitals."""
+
+    def __getattr__(self, name):
+        try:
+            return Pin(name)
+        except ValueError:
+            raise AttributeError("type object 'board' has no attribute '%s'" % name)
+
+
+class _Irq:
+    def __init__(self, pin):
+        self._pin = pin
+
+    def trigger(self, new=None):
+        was = self._pin._edges
+        if new is not None:
+            self._pin._watch(new)
+        return was
+
+    def flags(self):
+        return self._pin._edges & (Pin.IRQ_RISING if self._pin._level else Pin.IRQ_FALLING)
+
+    def __call__(self):
+        _edge(0, (self._pin.gpio,))
+
+
+class Pin(PinBase):
     IN, OUT, OPEN_DRAIN = 1, 3, 7
     PULL_DOWN, PULL_UP = 1, 2
-    IRQ_RISING, IRQ_FALLING = 1, 2
+    IRQ_RISING, IRQ_FALLING, WAKE_LOW, WAKE_HIGH = 1, 2, 4, 5
     DRIVE_0, DRIVE_1, DRIVE_2, DRIVE_3 = range(4)
+    board = _Named()
 
     def __new__(cls, id, *args, **kwargs):
         if isinstance(id, Pin):
-            id = id.gpio
-        if not (isinstance(id, int) and 0 <= id <= _MAX_PIN):
+            return id
+        if isinstance(id, str):
+            id = _board.call(_board.GPIO, _NAME, id.encode())[0]
+        if not (isinstance(id, int) and 0 <= id < 40 and _PINS >> id & 1):
             raise ValueError("invalid pin")
         pin = _pins.get(id)
         if pin is None:
@@ -42,30 +76,39 @@ class Pin(umachine.PinBase):
             pin.gpio = id
             pin._mode = pin._pull = pin._level = pin._edges = 0
             pin._handler = None
+            pin._net = 0  # 1 if another pin of this chip is on its wire
+            pin.wave = None  # what a peripheral makes of its level meanwhile; see _wave
         return pin
 
     def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
-        if mode != -1 or pull != -1 or value is not None:
-            self.init(mode, pull, value=value)
+        if mode != -1 or pull != -1 or value is not None or hold is not None:
+            self.init(mode, pull, value=value, hold=hold)
 
-    def init(self, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
-        if mode != -1:
+    def init(self, mode=None, pull=-1, *, value=None, drive=None, hold=None):
+        if mode is not None and mode != -1:
+            if mode & 2 and self.gpio >= _FIRST_INPUT_ONLY:
+                raise ValueError("pin can only be input")
             self._mode = mode
         if pull != -1:
             self._pull = pull or 0
-        if value is not None:
-            self._level = 1 if value else 0
+        out = _KEEP if value is None else 1 if value else 0
+        hold = _KEEP if hold is None else 1 if hold else 0
         # The level goes with the mode: an output must not glitch through the other level.
-        answer = _board.call(_board.GPIO, _MODE, bytes((self.gpio, self._mode, self._pull, self._level)))
-        self._level = answer[0]
+        answer = _board.call(_board.GPIO, _MODE, bytes((self.gpio, self._mode, self._pull, out, hold)))
+        self._level, self._net = answer[0], answer[1]
 
     def value(self, x=None):
         if x is None:
             if self._mode != Pin.OUT:
                 _board.pump()
-            return self._level
-        self._level = 1 if x else 0
-        _board.post(_board.GPIO, _OUT, bytes((self.gpio, self._level)))
+            return self._level if self.wave is None else __import__("_wave").level(self.wave)
+        x = 1 if x else 0
+        if self._net or self._handler or self._mode != Pin.OUT:
+            _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, x)))
+            _board.pump()
+        else:
+            self._level = x
+            _board.post(_board.GPIO, _OUT, bytes((self.gpio, x)))
 
     __call__ = value
 
@@ -78,20 +121,21 @@ class Pin(umachine.PinBase):
     def toggle(self):
         self.value(1 - self._level)
 
-    def irq(self, handler=None, trigger=3, *, priority=1, wake=None, hard=False):
-        self._edges = trigger
-        self._handler = handler
-        return self
+    def irq(self, handler=-1, trigger=-1, wake=None, hard=False):
+        if hard:
+            raise TypeError("extra keyword arguments given")
+        if trigger > 3 and wake is not None:
+            __import__("_sleep").wake_on_pin(self.gpio, trigger, wake)
+        elif handler != -1 or trigger != -1:
+            handler = None if handler == -1 else handler
+            trigger = 3 if trigger == -1 else trigger
+            self._handler = handler
+            self._watch(trigger if handler else 0)
+        return _Irq(self)
 
-    def mode(self, mode=None):
-        if mode is None:
-            return self._mode
-        self.init(mode)
-
-    def pull(self, pull=-1):
-        if pull == -1:
-            return self._pull or None
-        self.init(pull=pull)
+    def _watch(self, edges):
+        self._edges = edges
+        _board.post(_board.GPIO, _IRQ, bytes((self.gpio, edges)))
 
     def __repr__(self):
         return "Pin(%d)" % self.gpio
@@ -99,7 +143,11 @@ class Pin(umachine.PinBase):
 
 def _level(op, payload):
     pin = _pins.get(payload[0])
-    if pin is None or pin._level == payload[1]:
+    if op == _WAVE:
+        if pin is not None:
+            pin.wave = __import__("_wave").unpack(payload)
+        return False
+    if pin is None or (pin.wave is None and pin._level == payload[1]):
         return False
     pin._level = payload[1]
     return pin._handler and pin._edges & (Pin.IRQ_RISING if payload[1] else Pin.IRQ_FALLING)
@@ -115,7 +163,7 @@ _board.on(_board.GPIO, _edge, _level)
 
 
 def Signal(pin, *args, invert=False, **kwargs):
-    if not isinstance(pin, Pin):
+    if not isinstance(pin, PinBase):
         pin = Pin(pin, *args, **kwargs)
     return umachine.Signal(pin, invert=invert)
 
@@ -128,20 +176,8 @@ def reset_cause():
     return _board.hello()[0]
 
 
-def wake_reason():
-    return TIMER_WAKE if reset_cause() == DEEPSLEEP_RESET else 0
-
-
 def reset():
     _board.reset(HARD_RESET)
-
-
-def deepsleep(time_ms=0):
-    _board.reset(DEEPSLEEP_RESET, time_ms or 0xFFFFFFFF)
-
-
-def lightsleep(time_ms=0):
-    _board.sleep_ms(time_ms or _IDLE_MS)
 
 
 def idle():
@@ -152,9 +188,9 @@ def freq(hz=None):
     global _freq
     if hz is None:
         return _freq
-    if hz not in (20000000, 40000000, 80000000, 160000000, 240000000):
+    if hz // 1000000 not in (20, 40, 80, 160, 240):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
-    _freq = hz
+    _freq = hz // 1000000 * 1000000
 
 
 def disable_irq():
@@ -164,3 +200,9 @@ def disable_irq():
 def enable_irq(state):
     _board.hold(state)
     _board.pump()
+
+
+if _board.bare:
+    from _machine import *
+
+    del __getattr__  # what is not there is not to be imported, too
