@@ -1,25 +1,28 @@
 """The board's serial lines: bytes take the time that their baud rate says, and arrive only where the wires lead.
 
-Each line ends at a device outside: a callable that is told what the board sent, or a pseudo-terminal.
+Each line ends at a device outside: a callable that is told what the board sent, or a pseudo-terminal. What is wired from
+pin to pin is in hil/board/uart_port.py.
 """
 
 import asyncio
 import contextlib
 import os
 import pty
-import struct
 import tty
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hil.board.pins import Pins
 from hil.board.signals import Observable, now_us
+from hil.board.uart_port import SETTINGS, Port, Settings
 from hil.vm.link import UART, Link
 
 if TYPE_CHECKING:
     from hil.board.description import UartPart  # loads pydantic
 
-INIT, WRITE = range(2)
+INIT, WRITE, IRQ, SEND_BREAK = range(4)
+_EVENT = 0x10  # added to the number of the UART in an interrupt; without it, bytes came
+_BREAK_STRETCH = 2.5  # a break is a zero at 6/15 of the rate
 _CHUNK = 4096
 
 
@@ -111,6 +114,8 @@ class Uarts:
 
     def __init__(self, link: Link, pins: Pins, parts: "tuple[UartPart, ...]" = ()) -> None:
         self._link = link
+        self._pins = pins
+        self._ports = {number: self._port(number) for number in (1, 2)}
         self._lines = {part.number: Line(part, pins, self._deliverer(part.number)) for part in parts}
         link.attach(UART, self)
 
@@ -118,17 +123,29 @@ class Uarts:
         return self._lines[number]
 
     def handle(self, op: int, payload: bytes) -> bytes | None:
-        line = self._lines.get(payload[0])
-        if line is None:
-            return None
+        number, port, line = payload[0], self._ports[payload[0]], self._lines.get(payload[0])
         if op == INIT:
-            line.configure(*struct.unpack("<IBbb", payload[1:]))
+            port.settings = about = Settings(*SETTINGS.unpack(payload[1:]))
+            if line is not None:
+                line.configure(about.baud, about.symbols, about.tx, about.rx)
         elif op == WRITE:
-            line.send(payload[1:], self._link.t_us)
+            if line is not None:
+                line.send(payload[1:], self._link.t_us)
+            begin, each = port.begin(len(payload) - 1, self._link.t_us)
+            for other in self._wired_to(number):
+                other.receive(payload[1:], port.settings, begin, each)
+        elif op == IRQ:
+            port.trigger = int.from_bytes(payload[1:], "little")
+        elif op == SEND_BREAK:
+            begin, each = port.begin(1, self._link.t_us, _BREAK_STRETCH)
+            for other in self._wired_to(number):
+                other.receive_break(begin + each)
         return None
 
     def vm_lost(self) -> None:
         """The chip's UARTs are off after a reset."""
+        for port in self._ports.values():
+            port.reset()
         for line in self._lines.values():
             line.configure(0, 1, -1, -1)
 
@@ -136,8 +153,26 @@ class Uarts:
         for line in self._lines.values():
             line.close()
 
+    def _port(self, number: int) -> Port:
+        return Port(
+            lambda data: self._link.interrupt(UART, number, data),
+            lambda flag: self._link.interrupt(UART, _EVENT | number, flag.to_bytes(2, "little")),
+        )
+
+    def _wired_to(self, number: int) -> list[Port]:
+        """The UARTs whose RX is on the wire of this one's TX."""
+        tx = self._ports[number].settings.tx
+        if tx < 0:
+            return []
+        wire = {pin.number for pin in self._pins[tx].net.pins}
+        return [port for port in self._ports.values() if port.settings.baud and port.settings.rx in wire]
+
     def _deliverer(self, number: int) -> Callable[[bytes], None]:
-        return lambda data: self._link.interrupt(UART, number, data)
+        def deliver(data: bytes) -> None:
+            self._link.interrupt(UART, number, data)
+            self._ports[number].heard()
+
+        return deliver
 
 
 def _write(fd: int, data: bytes) -> None:
