@@ -30,7 +30,7 @@ class Spectrum:
         await asyncio.to_thread(importlib.import_module, "hil.radio.peripheral")
         from hil.radio.medium import Medium
 
-        self.medium = Medium()
+        self.medium = Medium(paced=True)
         return self.medium
 
     async def ready(self) -> "Medium":

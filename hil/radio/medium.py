@@ -7,11 +7,11 @@ A drop-in for Bumble's ``LocalLink``. It differs where that is not true to a rad
 - a silent station (power cut) says no goodbye: its peers lose the link after the supervision timeout (0x08);
 - a connection request that nobody takes fails as on air (0x3E) and does not leave half a link.
 
-Links deliver by ``_carry``, advertisers by ``send_advertising_pdu``: the seams for loss and latency.
+Data of a link goes by its connection events (``link``) if the medium is ``paced``; losses and noise are those of ``loss``.
 """
 
 import asyncio
-from collections import deque
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,44 +19,37 @@ import structlog
 from bumble import core, hci, ll
 from bumble.link import LocalLink
 
+from hil.radio.link import CONTROL_OCTETS, Link, Timing
+from hil.radio.loss import ADVERTISING, Losses, Noise
 from hil.radio.path_loss import PathLoss, Position
 
 log = structlog.get_logger(__name__)
 
-MAX_HELD = 256  # PDUs a link keeps for retransmission while its peer is out of range; more ends the link
 SETUP_EVENTS = 6  # connection events without an answer before a new link is given up: Core Vol 6 Part B 4.5.2
-DEFAULT_TIMEOUT = 0.72  # seconds, for a request that names no supervision timeout
-
 TIMEOUT = int(hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
 NOT_ESTABLISHED = int(hci.HCI_ErrorCode.CONNECTION_FAILED_TO_BE_ESTABLISHED_ERROR)
 
 Key = tuple[hci.Address, hci.Address]  # (own address, peer address)
 
 
-class Link:
-    """One connection: two controllers, and what waits while they cannot hear each other."""
-
-    def __init__(self, ends: dict[hci.Address, Any], timeout: float) -> None:
-        self.ends = ends
-        self.timeout = timeout
-        self.held: deque[Callable[[], None]] = deque()
-        self.expiry: asyncio.TimerHandle | None = None
-
-    def peer_of(self, address: hci.Address) -> hci.Address:
-        return next(other for other in self.ends if other != address)
-
-
 class Medium(LocalLink):  # type: ignore[misc]
-    """Joins controllers; ``place``, ``silence`` and ``link_rssi`` are for the bench.
+    """Joins controllers; ``place``, ``silence``, ``lose``, ``interfere`` and ``link_rssi`` are for the bench.
+
+    ``paced``: links have connection events, as on a real radio; else data goes at once, for who does not look at the time.
+    ``seed`` decides what is lost (see ``loss``) and the advertisers' random delays.
 
     ``eager``: all advertise as often as Bluetooth allows, whatever they ask for. The two waits for an advertisement are nine
     tenths of an unlock, and say nothing where it is not they that are looked at.
     """
 
-    def __init__(self, path_loss: PathLoss | None = None, *, eager: bool = False) -> None:
+    def __init__(
+        self, path_loss: PathLoss | None = None, *, eager: bool = False, paced: bool = False, seed: int = 0
+    ) -> None:
         super().__init__()
         self.eager = eager
+        self.paced = paced
         self.path_loss = path_loss or PathLoss()
+        self.losses = Losses(seed, self.path_loss)
         self._positions: dict[Any, Position] = {}
         self._links: dict[Key, Link] = {}
         self._links_of: dict[Any, set[Link]] = {}
@@ -72,6 +65,23 @@ class Medium(LocalLink):  # type: ignore[misc]
             self._positions[controller] = position
         for link in tuple(self._links_of.get(controller, ())):
             self._assess(link)
+            link.watch()
+
+    def lose(self, probability: float, pair: tuple[str, str] | None = None) -> None:
+        """Lose this part of all packets, or of those between two stations, by their names."""
+        self.losses.configure(probability, pair)
+        self._watch()
+
+    def interfere(self, name: str, noise: Noise | None) -> None:
+        """Switch a source of interference on, or off."""
+        self.losses.noise.pop(name, None)
+        if noise is not None:
+            self.losses.noise[name] = noise
+        self._watch()
+
+    def _watch(self) -> None:
+        for link in set(self._links.values()):
+            link.watch()
 
     def silence(self, controller: Any) -> None:
         """Cut a station's power: it leaves at once, and each peer finds out by its supervision timeout."""
@@ -92,6 +102,19 @@ class Medium(LocalLink):  # type: ignore[misc]
         """dBm at which receiver hears sender."""
         return self.path_loss.rssi(self._positions.get(sender), self._positions.get(receiver))
 
+    def probability(self, sender: Any, receiver: Any) -> float:
+        """Of the loss of a packet on its way."""
+        at = self._positions.get(receiver)
+        return self.losses.probability(sender.name, receiver.name, self.rssi(sender, receiver), at)
+
+    def loses(self, a: Any, b: Any) -> bool:
+        """Whether packets between two stations may get lost, one way or the other."""
+        return self.probability(a, b) > 0 or self.probability(b, a) > 0
+
+    def lost(self, sender: Any, receiver: Any, stream: str) -> bool:
+        """Roll the dice of one packet."""
+        return self.losses.lost(self.probability(sender, receiver), sender.name, receiver.name, stream)
+
     def link_rssi(self, controller: Any, peer_address: hci.Address) -> int | None:
         """dBm of the link from controller to peer_address, None if there is none."""
         for link in tuple(self._links_of.get(controller, ())):
@@ -107,8 +130,7 @@ class Medium(LocalLink):  # type: ignore[misc]
     async def aclose(self) -> None:
         """Stop every timer; controllers keep their state but hear nothing more."""
         for link in set(self._links.values()):
-            if link.expiry is not None:
-                link.expiry.cancel()
+            link.stop()
         for timer in self._timers:
             timer.cancel()
         for controller in list(self.controllers):
@@ -156,7 +178,7 @@ class Medium(LocalLink):  # type: ignore[misc]
             if hear is not None and receiver not in self._listeners:
                 continue
             rssi = self.rssi(sender_controller, receiver)
-            if not self.path_loss.hears(rssi):
+            if not self.path_loss.hears(rssi) or self.lost(sender_controller, receiver, ADVERTISING):
                 continue
             if hear is None:
                 loop.call_soon(receiver.on_ll_advertising_pdu, packet)
@@ -168,11 +190,14 @@ class Medium(LocalLink):  # type: ignore[misc]
         for controller in list(self.controllers):
             if controller is central or not self._audible(central, controller):
                 continue
+            if self.lost(central, controller, ADVERTISING):
+                continue
             before = controller.le_connections.get(packet.initiator_address)
             controller.on_ll_advertising_pdu(packet)
             if controller.le_connections.get(packet.initiator_address) is not before:
                 ends = {packet.initiator_address: central, packet.advertiser_address: controller}
-                self._join(Link(ends, packet.timeout / 100 or DEFAULT_TIMEOUT))
+                timing = Timing.of(packet.interval, packet.latency, packet.timeout)
+                self._join(Link(self, ends, timing, self.paced))
                 return
         half = central.le_connections.get(packet.advertiser_address)
         self._later(SETUP_EVENTS * packet.interval * 1.25e-3, self._not_taken, central, half)
@@ -193,50 +218,57 @@ class Medium(LocalLink):  # type: ignore[misc]
         destination_address: hci.Address,
         transport: core.PhysicalTransport,
         data: bytes,
+        sent: Callable[[], None] | None = None,
     ) -> None:
+        """``sent`` is called when the data has got to the other end."""
         connection = sender_controller.le_connections.get(destination_address)
         if transport != core.PhysicalTransport.LE or connection is None:
             super().send_acl_data(sender_controller, destination_address, transport, data)
             return
         source = connection.self_address
 
-        def deliver() -> None:
+        def carry() -> None:
             link = self._links.get((destination_address, source))
             if link is not None:
                 receiver = link.ends[destination_address]
-                self._carry(link, lambda: receiver.on_link_acl_data(source, transport, data))
+                deliver = functools.partial(receiver.on_link_acl_data, source, transport, data)
+                link.send(source, len(data), deliver, sent)
 
-        asyncio.get_running_loop().call_soon(deliver)
+        asyncio.get_running_loop().call_soon(carry)
 
     def send_ll_control_pdu(
-        self, sender_address: hci.Address, receiver_address: hci.Address, packet: ll.ControlPdu
+        self,
+        sender_address: hci.Address,
+        receiver_address: hci.Address,
+        packet: ll.ControlPdu,
+        sent: Callable[[], None] | None = None,
     ) -> None:
-        asyncio.get_running_loop().call_soon(self._control, sender_address, receiver_address, packet)
+        """``sent`` is called when the peer has it, or if there is no link to send it on."""
+        asyncio.get_running_loop().call_soon(self._control, sender_address, receiver_address, packet, sent)
 
-    def _control(self, sender: hci.Address, receiver: hci.Address, packet: ll.ControlPdu) -> None:
+    def _control(
+        self,
+        sender: hci.Address,
+        receiver: hci.Address,
+        packet: ll.ControlPdu,
+        sent: Callable[[], None] | None,
+    ) -> None:
         link = self._links.get((receiver, sender))
-        if link is None:
-            return  # both ends let go at the same time
+        if link is None:  # both ends let go at the same time
+            if sent is not None:
+                sent()
+            return
         controller = link.ends[receiver]
 
         def deliver() -> None:
             if isinstance(packet, ll.TerminateInd):
                 self._forget(link)
             elif isinstance(packet, ll.ConnectionUpdateInd):
-                link.timeout = packet.timeout / 100
+                link.retime(Timing.of(packet.interval, packet.latency, packet.timeout))
             if sender in controller.le_connections:
                 controller.on_ll_control_pdu(sender, packet)
 
-        self._carry(link, deliver)
-
-    def _carry(self, link: Link, deliver: Callable[[], None]) -> None:
-        """Hand a PDU over, or keep it for retransmission while the ends do not hear each other."""
-        if link.expiry is None:
-            deliver()
-        elif len(link.held) < MAX_HELD:
-            link.held.append(deliver)
-        else:
-            self._expire(link)
+        link.send(sender, CONTROL_OCTETS, deliver, sent)
 
     def _audible(self, a: Any, b: Any) -> bool:
         return self.path_loss.hears(self.rssi(a, b))
@@ -246,14 +278,13 @@ class Medium(LocalLink):  # type: ignore[misc]
         a, b = link.ends.values()
         alive = a in self.controllers and b in self.controllers and self._audible(a, b)
         if not alive and link.expiry is None:
-            link.expiry = asyncio.get_running_loop().call_later(link.timeout, self._expire, link)
+            link.expiry = asyncio.get_running_loop().call_later(link.timeout, self.expire, link)
         elif alive and link.expiry is not None:
             link.expiry.cancel()
             link.expiry = None
-            while link.held and link.expiry is None:
-                link.held.popleft()()
+            link.healed()
 
-    def _expire(self, link: Link) -> None:
+    def expire(self, link: Link) -> None:
         self._forget(link)
         for address, controller in link.ends.items():
             connection = controller.le_connections.get(link.peer_of(address))
@@ -262,10 +293,7 @@ class Medium(LocalLink):  # type: ignore[misc]
                 controller.on_le_disconnected(connection, TIMEOUT)
 
     def _forget(self, link: Link) -> None:
-        if link.expiry is not None:
-            link.expiry.cancel()
-            link.expiry = None
-        link.held.clear()
+        link.stop()
         a, b = link.ends
         for key in ((a, b), (b, a)):
             if self._links.get(key) is link:

@@ -12,7 +12,8 @@ from bumble.hci import Address
 from bumble.testing import test_utils
 
 from hil.radio.controller import MIN_INTERVAL
-from hil.radio.medium import MAX_HELD, Medium
+from hil.radio.link import MAX_HELD
+from hil.radio.medium import Medium
 from hil.radio.path_loss import PathLoss, Position
 from hil.radio.station import Station, static_address
 

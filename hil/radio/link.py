@@ -1,0 +1,270 @@
+"""One connection on the air: its connection events, its losses, and its end by the supervision timeout.
+
+A ``paced`` link is true to a radio. It has connection events at its anchor and at each interval after it. The central sends
+at the anchor; an event stays open for most of the interval, so that the peripheral can answer in it, as controllers keep one
+open while either side has more data. An event has room for ``MAX_PDUS`` PDUs of one side, and for as many as fit into the
+interval. A lost PDU ends the event for its side, and is sent again in the next one. With a peripheral latency the peripheral
+listens at one event of (latency + 1), unless it has something to say.
+
+A link that is not paced hands everything over at once; one on which packets get lost is always paced.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bumble import hci
+
+from hil.radio.loss import DATA, POLL
+
+if TYPE_CHECKING:
+    from hil.radio.medium import Medium
+
+MAX_HELD = (
+    256  # PDUs of one side that wait; more ends the link. Hosts stop before, at their controller's buffers
+)
+MAX_PDUS = 6  # of one side in one event: what phones and an ESP32 send at most
+OPEN = 0.75  # of the interval: how long an event takes data that comes up while it is open
+DEFAULT_TIMEOUT = 0.72  # seconds, for a request that names no supervision timeout
+CONTROL_OCTETS = 12  # of an LL control PDU, about
+_T_IFS_US = 150
+_EMPTY_US = 80  # an empty PDU at LE 1M
+_OVERHEAD = 14  # bytes around the payload of a data PDU: preamble, access address, header, MIC, CRC
+_US_PER_BYTE = {1: 8.0, 2: 4.0, 3: 64.0}  # by PHY: 1M, 2M, Coded with S=8
+_AIRTIME = 0.9  # of an interval that data may fill
+
+
+class Timing(NamedTuple):
+    """Connection parameters; interval and timeout in seconds."""
+
+    interval: float
+    latency: int
+    timeout: float
+
+    @classmethod
+    def of(cls, interval: int, latency: int, timeout: int) -> "Timing":
+        """From HCI's units of 1.25 and 10 ms; plain Bumble controllers leave zeros."""
+        return cls(max(interval, 6) * 1.25e-3, latency, timeout / 100 or DEFAULT_TIMEOUT)
+
+
+class Pdu:
+    """What one side sends as a whole: an L2CAP PDU in as many packets as it takes, or a control PDU in one."""
+
+    __slots__ = ("deliver", "left", "sent")
+
+    def __init__(self, octets: int, deliver: Callable[[], None], sent: Callable[[], None] | None) -> None:
+        self.left = octets
+        self.deliver = deliver
+        self.sent = sent
+
+
+class _Event:
+    """What is used up of one connection event."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.us = 0.0
+        self.pdus = [0, 0]
+        self.closed = [False, False]  # by a lost PDU
+
+
+class Link:
+    """``ends``: the two controllers by the addresses the link was made with, the central first."""
+
+    def __init__(self, medium: "Medium", ends: dict[hci.Address, Any], timing: Timing, paced: bool) -> None:
+        self.ends = ends
+        self.timing = timing
+        self.paced = paced
+        self._asked = paced
+        self._lossy = False
+        self.phy = 1
+        self.octets = min(int(end.supported_max_tx_octets) for end in ends.values())
+        self.expiry: asyncio.TimerHandle | None = None  # runs while the ends do not hear each other at all
+        self._medium = medium
+        self._addresses = tuple(ends)
+        self._queues: tuple[deque[Pdu], deque[Pdu]] = (deque(), deque())
+        self._loop = asyncio.get_running_loop()
+        self._anchor = self._heard = self._loop.time() + 1.25e-3
+        self._event = _Event(-1)
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = -1  # event of the timer
+        self._ended = False
+        self.watch()
+
+    def peer_of(self, address: hci.Address) -> hci.Address:
+        return self._addresses[1 - self._addresses.index(address)]
+
+    @property
+    def timeout(self) -> float:
+        return self.timing.timeout
+
+    def waiting(self, address: hci.Address) -> int:
+        """PDUs that the end with this address has not got rid of yet."""
+        return len(self._queues[self._addresses.index(address)])
+
+    def send(
+        self,
+        source: hci.Address,
+        octets: int,
+        deliver: Callable[[], None],
+        sent: Callable[[], None] | None = None,
+    ) -> None:
+        """Carry a PDU to the other end; ``sent`` is called when it has got there."""
+        side = self._addresses.index(source)
+        queue = self._queues[side]
+        if len(queue) >= MAX_HELD:
+            self._medium.expire(self)
+            return
+        queue.append(Pdu(octets, deliver, sent))
+        if not self.paced:
+            self._pour()
+            return
+        if side == 1 and self._is_open():
+            self._transfer(side)
+        self._arm()
+
+    def watch(self) -> None:
+        """The losses may have changed: a link on which packets get lost has its events, used or not."""
+        self._lossy = self._medium.loses(*self.ends.values())
+        self.paced = self._asked or self._lossy
+        if self.paced:
+            self._arm()
+        else:
+            self._disarm()
+            self._pour()
+
+    def retime(self, timing: Timing) -> None:
+        """New parameters, from an anchor of their own."""
+        self.timing = timing
+        self._anchor = max(self._loop.time(), self._anchor)
+        self._event = _Event(-1)
+        self._disarm()
+        if self.paced:
+            self._arm()
+
+    def healed(self) -> None:
+        """Both ends hear each other again."""
+        self._heard = self._loop.time()
+        if self.paced:
+            self._arm()
+        else:
+            self._pour()
+
+    def stop(self) -> None:
+        """The link is no more: what waits is dropped."""
+        self._ended = True
+        self._disarm()
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        for queue in self._queues:
+            queue.clear()
+
+    def _pour(self) -> None:
+        for queue in self._queues:
+            while queue and self.expiry is None and not self.paced:
+                self._hand_over(queue.popleft())
+
+    def _hand_over(self, pdu: Pdu) -> None:
+        pdu.deliver()
+        if pdu.sent is not None:
+            pdu.sent()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        """Wake up at the next event that somebody needs."""
+        if self._ended:
+            return
+        interval, latency, _ = self.timing
+        following = max(int((self._loop.time() - self._anchor) // interval), self._event.number) + 1
+        if self._queues[1]:
+            wanted = following
+        elif self._queues[0] or self._lossy:
+            wanted = -(-following // (latency + 1)) * (latency + 1)
+        else:
+            return
+        if self._timer is not None:
+            if self._next <= wanted:
+                return
+            self._disarm()
+        self._next = wanted
+        self._timer = self._loop.call_at(self._anchor + wanted * interval, self._on_anchor, wanted)
+
+    def _on_anchor(self, number: int) -> None:
+        self._timer = None
+        if self._event.number != number:
+            self._event = _Event(number)
+        if self.expiry is None:
+            self._poll()
+            self._transfer(0)
+            self._transfer(1)
+        if not self._over():
+            self._arm()
+
+    def _is_open(self) -> bool:
+        """Whether the present event still takes what the peripheral has to say. An idle link has no timer: its present event,
+        in which the central polls, begins when it is needed."""
+        interval, latency, _ = self.timing
+        now = self._loop.time() - self._anchor
+        number = max(int(now // interval), self._event.number)
+        if self.expiry is not None or number < 0:
+            return False
+        if number > self._event.number:
+            if number % (latency + 1):
+                return False
+            self._event = _Event(number)
+        return now - number * interval <= OPEN * interval
+
+    def _transfer(self, side: int) -> None:
+        """Send what fits into the rest of the event."""
+        queue = self._queues[side]
+        for _ in range(len(queue)):
+            if not queue or self.expiry is not None or not self._transmit(side, queue[0]):
+                break
+            self._hand_over(queue.popleft())
+
+    def _transmit(self, side: int, pdu: Pdu) -> bool:
+        """Send the packets of a PDU; False if it is not through yet."""
+        event = self._event
+        while not event.closed[side]:
+            size = min(pdu.left, self.octets)
+            us = (size + _OVERHEAD) * _US_PER_BYTE[self.phy] + _EMPTY_US + 2 * _T_IFS_US
+            first = not any(event.pdus)  # however short the interval, one PDU goes
+            if event.pdus[side] >= MAX_PDUS or (
+                event.us + us > _AIRTIME * self.timing.interval * 1e6 and not first
+            ):
+                return False
+            event.pdus[side] += 1
+            event.us += us
+            if self._lost(side, DATA):
+                event.closed[side] = True
+                return False
+            self._heard = self._loop.time()
+            pdu.left -= size
+            if pdu.left <= 0:
+                return True
+        return False
+
+    def _lost(self, side: int, stream: str) -> bool:
+        if not self._lossy:
+            return False
+        sender, receiver = self.ends[self._addresses[side]], self.ends[self._addresses[1 - side]]
+        return self._medium.lost(sender, receiver, stream)
+
+    def _poll(self) -> None:
+        """The empty packets of an event with no data: they keep a lossy link alive."""
+        if self._lossy and not any(self._queues) and not self._lost(0, POLL) and not self._lost(1, POLL):
+            self._heard = self._loop.time()
+
+    def _over(self) -> bool:
+        """End the link if nothing has been received for the supervision timeout."""
+        quiet = self._loop.time() - self._heard
+        if not self._lossy or self.expiry is not None or quiet < self.timing.timeout:
+            return False
+        self._medium.expire(self)
+        return True
