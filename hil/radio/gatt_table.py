@@ -21,8 +21,8 @@ FLAG_READ = 0x0002
 FLAG_WRITES = 0x0004 | 0x0008
 FLAG_NOTIFY = 0x0010
 FLAG_INDICATE = 0x0020
-FLAG_SECURE_READ = 0x0200 | 0x0400 | 0x0800
-FLAG_SECURE_WRITE = 0x1000 | 0x2000 | 0x4000
+FLAG_READ_ENCRYPTED, FLAG_READ_AUTHENTICATED = 0x0200, 0x0400
+FLAG_WRITE_ENCRYPTED, FLAG_WRITE_AUTHENTICATED = 0x1000, 0x2000
 
 _CCCD = gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR
 _OPEN = att.Attribute.Permissions.READABLE | att.Attribute.Permissions.WRITEABLE
@@ -31,6 +31,10 @@ ReadHook = Callable[[Any, "Value"], Awaitable[None]]  # (connection, value), bef
 WriteHook = Callable[
     [Any, "Value", bytes], Awaitable[None]
 ]  # (connection, value, data): stores a client's write
+
+
+# (connection, must be encrypted, must be authenticated): raises att.ATT_Error if it is not
+SecurityHook = Callable[[Any, bool, bool], Awaitable[None]]
 
 
 class Value:
@@ -67,8 +71,9 @@ class Value:
 class GattTable:
     """The hooks are awaited at a client's access that the flags allow; they may raise att.ATT_Error."""
 
-    def __init__(self, server: Any, on_read: ReadHook, on_write: WriteHook) -> None:
+    def __init__(self, server: Any, on_read: ReadHook, on_write: WriteHook, on_access: SecurityHook) -> None:
         self._server = server
+        self._on_access = on_access
         self._on_read = on_read
         self._on_write = on_write
         self.name = Value(FLAG_READ)
@@ -153,20 +158,18 @@ class GattTable:
         async def read(connection: Any) -> bytes:
             if not value.flags & FLAG_READ:
                 raise att.ATT_Error(att.ATT_READ_NOT_PERMITTED_ERROR)
-            _require_security(connection, value.flags & FLAG_SECURE_READ)
+            await self._require(connection, value.flags, FLAG_READ_ENCRYPTED, FLAG_READ_AUTHENTICATED)
             await self._on_read(connection, value)
             return value.data
 
         async def write(connection: Any, data: bytes) -> None:
             if not value.flags & FLAG_WRITES:
                 raise att.ATT_Error(att.ATT_WRITE_NOT_PERMITTED_ERROR)
-            _require_security(connection, value.flags & FLAG_SECURE_WRITE)
+            await self._require(connection, value.flags, FLAG_WRITE_ENCRYPTED, FLAG_WRITE_AUTHENTICATED)
             await self._on_write(connection, value, data)
 
         return att.AttributeValue(read=read, write=write)
 
-
-def _require_security(connection: Any, wanted: int) -> None:
-    """Pairing is not simulated yet: what needs it is refused as to a peer that has not paired."""
-    if wanted and not connection.is_encrypted:
-        raise att.ATT_Error(att.ATT_INSUFFICIENT_AUTHENTICATION_ERROR)
+    async def _require(self, connection: Any, flags: int, encrypted: int, authenticated: int) -> None:
+        if flags & (encrypted | authenticated):
+            await self._on_access(connection, bool(flags & encrypted), bool(flags & authenticated))

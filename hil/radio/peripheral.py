@@ -3,7 +3,8 @@
 import errno
 
 from hil.radio import ble_ops as ops
-from hil.radio.ble_stack import BleStack, Interrupt
+from hil.radio.ble_host import Interrupt
+from hil.radio.ble_stack import BleStack
 from hil.radio.medium import Medium
 from hil.radio.path_loss import Position
 from hil.vm.link import Answer
@@ -31,7 +32,7 @@ class Peripheral:
     def handle(self, op: int, payload: bytes) -> Answer:
         """Answer the VM (see hil.radio.ble_ops); raises OSError with the errno of the ESP32 port."""
         if op == ops.ACTIVE:
-            return self._activate(bool(payload[0]))
+            return self._activate(payload[0])
         if op == ops.WAKE:
             return None
         if self._stack is None:
@@ -49,14 +50,14 @@ class Peripheral:
         if self._stack is not None:
             self.medium.place(self._stack.station.controller, position)
 
-    async def _activate(self, on: bool) -> None:
+    async def _activate(self, on: int) -> None:
         stack, self._stack = self._stack, None
         if stack is not None:
             await stack.stop()
         if on:
             stack = BleStack(self.medium, self.name, self._interrupt, self._mac, self.position)
             try:
-                await stack.station.on()
+                await stack.start(on == ops.ON_WITH_HANDLER)
             except BaseException:
                 stack.cut()  # the VM was lost meanwhile: nothing of the stack may stay on the air
                 raise

@@ -1,13 +1,15 @@
-"""MicroPython's ``bluetooth`` module on a simulated board: the peripheral role, over the bench's radio.
+"""MicroPython's ``bluetooth`` module on a simulated board, over the bench's radio.
 
-The contract is MicroPython's documentation, and its NimBLE port where that is silent. What goes over the
-board link is described in hil/radio/ble_ops.py. Central role, pairing and L2CAP raise EOPNOTSUPP.
+The contract is MicroPython's documentation, and its NimBLE port where that is silent. What goes over the board link is
+described in hil/radio/ble_ops.py. Here is the peripheral role; central role, pairing and L2CAP are in _ble_central, loaded
+when they are asked for: on a real board they cost no heap.
 """
 
 import struct
 import sys
 
 import _board
+import uctypes
 from micropython import const
 
 FLAG_READ = const(0x0002)
@@ -29,21 +31,18 @@ _INDICATE = const(10)
 _SET_BUFFER = const(11)
 _DISCONNECT = const(12)
 _ANSWER = const(13)
+_STARTED = const(14)
 
-_IRQ_CENTRAL_CONNECT = const(1)
-_IRQ_CENTRAL_DISCONNECT = const(2)
-_IRQ_GATTS_WRITE = const(3)
-_IRQ_GATTS_READ_REQUEST = const(4)
-_IRQ_GATTS_INDICATE_DONE = const(20)
-_IRQ_MTU_EXCHANGED = const(21)
-_IRQ_CONNECTION_UPDATE = const(27)
-
-_NOT_SIMULATED = const("gap_scan gap_connect gap_pair gap_passkey")
-_EIO = const(5)
-_EOPNOTSUPP = const(95)
-
-_address = bytearray(6)
-_address_view = memoryview(_address)
+_WAIT_MS = const(20)
+_EINVAL = const(22)
+_VIEW = const(118)  # "v" and "u" in the format of an event
+_UUID = const(117)
+_NONE = const(110)  # "n"
+_LAZY = const(
+    "gap_scan gap_connect gap_pair gap_passkey gattc_discover_services gattc_discover_characteristics"
+    " gattc_discover_descriptors gattc_read gattc_write gattc_exchange_mtu l2cap_listen l2cap_connect"
+    " l2cap_disconnect l2cap_send l2cap_recvinto"
+)
 
 
 class UUID(bytes):
@@ -51,9 +50,9 @@ class UUID(bytes):
 
     def __init__(self, value):
         if isinstance(value, int):
-            if not 0 <= value <= 65535:
+            if value > 65535:
                 raise ValueError("invalid UUID")
-            data = struct.pack("<H", value)
+            data = struct.pack("<H", value & 0xFFFF)
         else:
             data = _buffer(value)
             if len(data) not in (2, 4, 16):
@@ -92,15 +91,13 @@ def _buffer(data):
     return data.encode() if isinstance(data, str) else bytes(memoryview(data))
 
 
-class BLE:
-    """The radio; a singleton."""
-
+class _Radio:
     def __new__(cls):
         global _ble
         if _ble is None:
             _ble = object.__new__(cls)
             _ble._active = False
-            _ble._name = None
+            _ble._settings = {}
             _ble._handler = None
             _ble._rxbuf = 128
             _board.on(_board.BLE, _ble._event)
@@ -109,10 +106,14 @@ class BLE:
     def active(self, *on):
         if on:
             self._active = False
-            _board.call(_board.BLE, _ACTIVE, b"\x01" if on[0] else b"\x00")
-            self._active = bool(on[0])
-            if self._active and self._name is not None:
-                self._set("gap_name", self._name)
+            on = (2 if self._handler else 1) if on[0] else 0
+            _board.call(_board.BLE, _ACTIVE, bytes((on,)))
+            # Bonds and keys are asked of the handler while this waits, as on a board whose host task runs beside it.
+            while on == 2 and not _board.call(_board.BLE, _STARTED):
+                _board.wait_ms(_WAIT_MS)
+            self._active = on != 0
+            for name in self._settings if on else ():
+                self._set(name, self._settings[name])
         return self._active
 
     def config(self, *query, **values):
@@ -128,7 +129,7 @@ class BLE:
         if name == "rxbuf":
             return self._rxbuf
         if name == "gap_name":
-            return self._get(name) if self._active else self._name or b""
+            return self._get(name) if self._active else self._settings.get(name, b"")
         if name == "mtu":
             return int.from_bytes(self._get(name), "little")
         if name == "mac":
@@ -141,17 +142,16 @@ class BLE:
             if not 16 <= value <= 0xFFFF:
                 raise ValueError
             self._rxbuf = value
-        elif name == "gap_name":
-            self._name = _buffer(value)
-            if self._active:
-                self._set(name, self._name)
         elif name == "mtu":
             self._set(name, struct.pack("<H", value))
         elif name == "addr_mode":
-            if value not in (0, 1, 2, 3):
-                raise ValueError("invalid address mode")
             self._set(name, bytes((value,)))
-        elif name not in ("bond", "mitm", "le_secure", "io"):  # these only matter to pairing
+        elif name in ("gap_name", "io", "bond", "mitm", "le_secure"):  # these outlive the radio's power
+            value = _buffer(value) if name == "gap_name" else bytes((value if name == "io" else bool(value),))
+            if self._active:
+                self._set(name, value)
+            self._settings[name] = value
+        else:
             raise ValueError("unknown config param")
 
     def _get(self, name):
@@ -173,12 +173,13 @@ class BLE:
         adv = b"" if adv_data is None else _buffer(adv_data)
         resp = b"" if resp_data is None else _buffer(resp_data)
         if len(adv) > 31 or len(resp) > 31:
-            raise OSError(_EIO)
+            raise OSError(_EINVAL)
         flags = bool(connectable) | (adv_data is not None) << 1 | (resp_data is not None) << 2
         head = struct.pack("<BI", flags, interval_us)
         _board.call(_board.BLE, _ADVERTISE, head + bytes((len(adv),)) + adv + bytes((len(resp),)) + resp)
 
     def gap_disconnect(self, conn_handle):
+        _board.pump()  # what came while the program did not wait has been handled on a board
         return _board.call(_board.BLE, _DISCONNECT, struct.pack("<H", conn_handle)) == b"\x01"
 
     def gatts_register_services(self, services_definition):
@@ -228,41 +229,61 @@ class BLE:
     def gatts_set_buffer(self, value_handle, len, append=False):
         _board.call(_board.BLE, _SET_BUFFER, struct.pack("<HHB", value_handle, len, bool(append)))
 
-    def __getattr__(self, name):
-        # Not one by one: every name here would cost the firmware's heap what it does not cost on a real board.
-        if name.startswith("gattc_") or name.startswith("l2cap_") or name in _NOT_SIMULATED.split():
-            return _unsupported
-        raise AttributeError(name)
-
     def _event(self, event, payload):
-        if event == _IRQ_GATTS_WRITE or event == _IRQ_GATTS_READ_REQUEST:
-            request, conn, handle = struct.unpack("<HHH", payload)
-            code = self._invoke(event, (conn, handle))
-            _board.post(_board.BLE, _ANSWER, struct.pack("<HB", request, code))
-        elif event == _IRQ_CENTRAL_CONNECT or event == _IRQ_CENTRAL_DISCONNECT:
-            conn, kind = struct.unpack_from("<HB", payload)
-            _address[:] = payload[3:]
-            self._invoke(event, (conn, kind, _address_view))
-            for i in range(6):  # the view is valid only in the handler: let firmware that keeps it see so
-                _address[i] = 0
-        elif event == _IRQ_MTU_EXCHANGED:
-            self._invoke(event, struct.unpack("<HH", payload))
-        elif event == _IRQ_GATTS_INDICATE_DONE:
-            self._invoke(event, struct.unpack("<HHB", payload))
-        elif event == _IRQ_CONNECTION_UPDATE:
-            self._invoke(event, struct.unpack("<HHHHH", payload))
-
-    def _invoke(self, event, data):
-        if self._handler is not None:
+        """Run the handler; the payload says by itself what it holds: hil/radio/ble_ops.py."""
+        if not event:  # several
+            while payload:
+                end = 3 + (payload[1] | payload[2] << 8)
+                self._event(payload[0], payload[3:end])
+                payload = payload[end:]
+            return
+        if self._handler is None:
+            result = None
+        else:
             try:
-                return int(self._handler(event, data) or 0) & 0xFF
+                result = _encode(self._handler(event, _decode(payload)))
             except Exception as e:
+                print("Unhandled exception in IRQ callback handler")
                 sys.print_exception(e)
-        return 0
+                self._handler = result = None
+        # Views are valid only in the handler: let firmware that keeps one see so.
+        uctypes.bytearray_at(uctypes.addressof(payload) + 2, len(payload) - 2)[:] = bytes(len(payload) - 2)
+        if payload[0] or payload[1]:
+            _board.post(_board.BLE, _ANSWER, payload[:2] + (result or b""))
 
 
-def _unsupported(*args, **kwargs):
-    raise OSError(_EOPNOTSUPP, "central role, pairing and L2CAP are not simulated")
+def _decode(payload):
+    view = memoryview(payload)
+    at = 3 + payload[2]
+    data = []
+    for kind in payload[3:at]:
+        if kind == _VIEW or kind == _UUID:
+            size = payload[at] | payload[at + 1] << 8
+            item = view[at + 2 : at + 2 + size]
+            data.append(item if kind == _VIEW else UUID(item))
+            at += 2 + size
+        elif kind == _NONE:
+            data.append(None)
+        else:
+            kind = "<" + chr(kind)
+            data.append(struct.unpack_from(kind, payload, at)[0])
+            at += struct.calcsize(kind)
+    return tuple(data)
+
+
+def _encode(result):
+    if result is None:
+        return b""
+    if isinstance(result, (int, bool)):
+        return struct.pack("<Bi", 0, result)
+    return b"\x01" + _buffer(result)
+
+
+def _later(name):
+    def call(self, *args):
+        return getattr(__import__("_ble_central"), name)(*args)
+
+    return call
 
 
 def _add_uuid(out, uuid, error):
@@ -273,5 +294,7 @@ def _add_uuid(out, uuid, error):
     out.extend(data)
 
 
+# The names are strings that are in no table of names until a program has them too.
+BLE = type("BLE", (_Radio,), {name: _later(name) for name in _LAZY.split()})
 _ble = None
 _board.post(_board.BLE, 0)  # WAKE: the air may start while the firmware goes on
