@@ -1,8 +1,7 @@
 """The VM's end of the board link: calls to the board model, and its interrupts, run like scheduled ones.
 
 Frames are those of hil/vm/wire.py. Interrupts reach firmware where it waits (select, time.sleep_ms,
-machine.idle) and where it reads a pin. A ``_thread`` may do ``micropython.schedule(_board.pump, 0)`` to reach
-busy loops too.
+machine.idle) and where it reads a pin. On a bare board _spin brings them into loops that do neither.
 """
 
 import struct
@@ -43,6 +42,7 @@ _poll.register(fd, uselect.POLLIN)
 _head = bytearray(16)
 _half = False  # the header in _head is read, its payload is not
 _receiving = False
+_inside = False  # a call or a pump is at the link: nobody else may read from it
 _running = False
 _break = False  # the console wants KeyboardInterrupt
 _hello = None
@@ -59,6 +59,8 @@ def on(channel, handler, early=None):
     it may only store state. The handler then runs if early returned true."""
     _handlers[channel] = handler
     _early[channel] = early
+    if channel == BLE:
+        handled()  # a stack that is on interrupts
 
 
 def post(channel, op, payload=b""):
@@ -68,20 +70,25 @@ def post(channel, op, payload=b""):
 
 def call(channel, op, payload=b""):
     """Ask the model and return its answer; raises OSError(errno) if it refuses."""
-    stamp = utime.ticks_us()
-    _link.write(struct.pack(_HEAD, _CALL, channel, op, _MARK, len(payload), stamp) + payload)
-    end = utime.ticks_add(utime.ticks_ms(), _CALL_MS)
-    while True:
-        left = utime.ticks_diff(end, utime.ticks_ms())
-        if left <= 0:
-            raise OSError(110)
-        if not _poll.poll(left):
-            continue
-        kind, ch, o, at, data = _receive()
-        if kind == _INTERRUPT:
-            _enqueue(ch, o, data)
-        elif at == stamp:  # else the answer to a call that Ctrl-C cut short
-            break
+    global _inside
+    _inside = True
+    try:
+        stamp = utime.ticks_us()
+        _link.write(struct.pack(_HEAD, _CALL, channel, op, _MARK, len(payload), stamp) + payload)
+        end = utime.ticks_add(utime.ticks_ms(), _CALL_MS)
+        while True:
+            left = utime.ticks_diff(end, utime.ticks_ms())
+            if left <= 0:
+                raise OSError(110)
+            if not _poll.poll(left):
+                continue
+            kind, ch, o, at, data = _receive()
+            if kind == _INTERRUPT:
+                _enqueue(ch, o, data)
+            elif at == stamp:  # else the answer to a call that Ctrl-C cut short
+                break
+    finally:
+        _inside = False
     if _break and not _running:
         _claim_break()
     if kind == _ERROR:
@@ -91,12 +98,16 @@ def call(channel, op, payload=b""):
 
 def pump(_=None):
     """Receive what the model has sent and run what is due; never waits. Returns true if something ran."""
-    global _running
-    if not _receiving:
-        while _poll.poll(0):
-            kind, ch, o, _, data = _receive()
-            if kind == _INTERRUPT:
-                _enqueue(ch, o, data)
+    global _running, _inside
+    if not (_receiving or _inside):
+        _inside = True
+        try:
+            while _poll.poll(0):
+                kind, ch, o, _, data = _receive()
+                if kind == _INTERRUPT:
+                    _enqueue(ch, o, data)
+        finally:
+            _inside = False
     if _break and not _running:
         _claim_break()
     if _running or not (_queue or alarms):
@@ -116,6 +127,31 @@ def pump(_=None):
     finally:
         _running = False
     return ran
+
+
+def due():
+    """Whether a pump would run something that has been received already."""
+    if _inside or _running:
+        return False
+    if _queue:
+        return True
+    now = utime.ticks_ms()
+    for a in alarms:
+        if utime.ticks_diff(a.due, now) <= 0:
+            return True
+    return False
+
+
+def spun():
+    """Pump in the midst of any code, but not in that of this module."""
+    if not _inside:
+        pump()
+
+
+def handled():
+    """A program has a handler now: let its busy loops be interrupted, where that costs nobody anything."""
+    if bare:
+        __import__("_spin").start()
 
 
 def wait(poller, timeout):

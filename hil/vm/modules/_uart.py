@@ -164,6 +164,7 @@ class UART(IOBase):
 
     def watch(self, trigger):
         self.trigger = trigger
+        _board.handled()
         _board.post(_board.UART, _IRQ, struct.pack("<BH", self._id, trigger))
 
     def ioctl(self, request, arg):

@@ -135,6 +135,7 @@ class Pin(PinBase):
 
     def _watch(self, edges):
         self._edges = edges
+        _board.handled()
         _board.post(_board.GPIO, _IRQ, bytes((self.gpio, edges)))
 
     def __repr__(self):

@@ -1,0 +1,83 @@
+"""Firmware that spins is interrupted as on a chip, on a bare board."""
+
+from tests.hil.machine_vm import printed
+
+
+def test_pins_timers_and_uarts_interrupt_a_loop_that_waits_for_nothing() -> None:
+    assert (
+        printed(
+            """
+        import gc
+        from machine import Pin, PWM, Timer, UART
+        count = 0
+        def handler(source):
+            global count
+            count += 1
+        def spin(until):
+            global count
+            count, garbage = 0, []
+            while count < until:
+                garbage.append([count])
+                if len(garbage) > 500:
+                    garbage = []
+                    gc.collect()
+            print("done")
+        timer = Timer(0)
+        timer.init(period=2, callback=handler)
+        spin(20)
+        timer.deinit()
+        pwm = PWM(Pin(4), freq=500)
+        Pin(5, Pin.IN).irq(handler, Pin.IRQ_RISING)
+        spin(20)
+        pwm.deinit()
+        uart = UART(1, 115200, tx=4, rx=5)
+        uart.irq(handler, UART.IRQ_RX)
+        uart.write("0123456789")
+        spin(10)
+        """
+        )
+        == ["done"] * 3
+    )
+
+
+def test_handlers_and_calls_of_the_program_do_not_get_in_each_other_s_way() -> None:
+    assert printed(
+        """
+        import machine
+        from machine import Pin, PWM, Timer
+        out, seen, rtc, calls = Pin(12, Pin.OUT), Pin(13, Pin.IN), machine.RTC(), []
+        def handler(timer):
+            out.toggle()
+            calls.append(seen() == out())
+        timer = Timer(1)
+        timer.init(period=1, callback=handler)
+        good, turns = 0, 0
+        while len(calls) < 50:
+            rtc.memory(str(turns).encode())
+            good += rtc.memory() == str(turns).encode()
+            turns += 1
+        timer.deinit()
+        print(good == turns, turns > 50, all(calls))
+        """
+    ) == ["True True True"]
+
+
+def test_disabled_interrupts_wait() -> None:
+    assert printed(
+        """
+        import machine, time
+        from machine import Pin, Timer
+        rang = []
+        timer = Timer(0)
+        timer.init(mode=Timer.ONE_SHOT, period=5, callback=rang.append)
+        state = machine.disable_irq()
+        start = time.ticks_ms()
+        while time.ticks_diff(time.ticks_ms(), start) < 30:
+            pass
+        print(len(rang))
+        machine.enable_irq(state)
+        while not rang:
+            pass
+        print(rang == [timer])
+        """
+    ) == ["0", "True"]
