@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hil.air.cli import app as air
+from hil.supervisor.cli import app as board
 from hil.wired.cli import app as device
 
 app = typer.Typer(
@@ -25,12 +26,14 @@ To begin with:
     latchwork demo                  the whole story in half a minute, with a report
     latchwork up                    a site with three doors to work with, until Ctrl-C
     latchwork micropython FILE      a program on a simulated board
+    latchwork board start           a simulated board that stays, for mpremote
     latchwork device flash          the firmware on a board of your own
 
 Each command has a `--help` of its own.
 """,
 )
 
+app.add_typer(board, name="board")
 app.add_typer(device, name="device")
 app.add_typer(air, name="air")
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import functools
+import signal
 import socket
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -44,14 +45,23 @@ BOOT = (
 OFF, BOOTING, RUNNING, ASLEEP = "off", "booting", "running", "asleep"
 SLOTS_KIB = 256
 CRASH_PAUSE_MS = 500  # before a VM that crashed starts again: a crash loop must not eat the bench
+TAIL = 2000  # characters of the console that are kept of a crash
 FOREVER_MS = 0xFFFFFFFF  # machine.deepsleep() without a time
+
+
+class Crash(NamedTuple):
+    """A VM that ended by ``signal``, and the end of what it had printed."""
+
+    signal: int
+    tail: str
 
 
 class Board:
     """``start`` powers it on; ``stop`` takes the power and the console away for good.
 
-    ``firmware`` is a ROM image (default: this repository's device and protocol). ``medium`` gives it a
-    radio at ``position``; ``air``, instead, one that other processes hear: its name (``hil.air.folder.air_name``).
+    ``firmware`` is a ROM image (default: this repository's device and protocol); a ``bare`` board has none, and is
+    MicroPython as it comes. ``medium`` gives it a radio at ``position``; ``air``, instead, one that other processes
+    hear: its name (``hil.air.folder.air_name``).
     ``trace`` records pins, door and power. The files in ``workdir`` are its flash and NVS: a new Board on the same folder is
     the same device.
     """
@@ -67,6 +77,7 @@ class Board:
         air: str | None = None,
         position: "Position | None" = None,
         firmware: Path | None = None,
+        bare: bool = False,
         trace: TraceSink | None = None,
     ) -> None:
         self.description = description
@@ -77,9 +88,11 @@ class Board:
         self.state = Observable[str]("power", OFF)
         self.boots = Observable[int]("boots", 0)
         self.exits: list[int] = []
+        self.crash: Crash | None = None
         self.unique_id = unique_id(name)
         self._zygote = vm
         self._firmware = firmware
+        self.bare = bare
         self._vm: VmProcess | None = None
         self._cut: Cut | None = None
         self._powered = False
@@ -89,7 +102,7 @@ class Board:
         flash.create(self.flash_path, description.mcu.flash_kib)
         flash.create(self.slots_path, SLOTS_KIB)
         self.link = Link(name)
-        self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK))
+        self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK), self._catches)
         self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
         self.pins = Pins(self.link, description.pins, description.wires)
         self.door = Door(description, self.pins)
@@ -175,6 +188,11 @@ class Board:
         """Pull the reset line; returns when the new VM runs."""
         await self._restart(Cause.HARD)
 
+    async def soft_reset(self) -> None:
+        """As ``machine.soft_reset()``, whatever runs: pins stay as they are; returns when the new VM runs."""
+        self.console.raw = False
+        await self._restart(Cause.SOFT)
+
     async def brown_out(self) -> None:
         """Let the supply sag until the chip's detector resets it, and rise again; returns when the new VM runs. Registers are
         lost, RTC memory is not, and ``machine.reset_cause()`` calls it a power-on."""
@@ -242,14 +260,18 @@ class Board:
         self.link.disconnect()
         if asked is None:
             return await self._exited(status)
+        if asked[0] == Cause.SOFT:
+            return await self._exited(0)
         self._chip_reset()
         return await self._pause(*asked)
 
     async def _spawn(self, link: socket.socket, raw: bool) -> VmProcess:
-        bench = await asyncio.to_thread(image.bench_image)
+        images = {"LATCHWORK_BENCH": await asyncio.to_thread(image.bench_image)}
         rom = self._firmware
-        if rom is None:
+        if rom is None and not self.bare:
             rom = await asyncio.to_thread(image.firmware_image)
+        if rom is not None:
+            images["LATCHWORK_ROM"] = rom
         cut, self._cut = self._cut or Cut(0, flash.Where.BEFORE), None
         env = {
             "MICROPYPATH": ".frozen",
@@ -258,7 +280,7 @@ class Board:
             "LATCHWORK_ROM_FILE": str(self.slots_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)},{cut.slots}",
             "LATCHWORK_RAW": "1" if raw else "0",
-            "LATCHWORK_BARE": "1" if self.description.bare else "0",
+            "LATCHWORK_BARE": "1" if self.bare or self.description.bare else "0",
             "LATCHWORK_DRIFT": str(self.description.mcu.drift_ppm),
         }
         heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB}K"
@@ -268,17 +290,22 @@ class Board:
             link=link,
             cwd=self.workdir,
             env=env,
-            images={"LATCHWORK_BENCH": bench, "LATCHWORK_ROM": rom},
+            images=images,
             own={"LATCHWORK_SLOTS": self.slots_path},
         )
         if raw:
             self.console.write(b"\x01")  # the raw REPL outlives a soft reset
         return vm
 
+    def _catches(self) -> bool:
+        """The running VM handles SIGINT: while it reads and compiles it does not."""
+        return self._vm is not None and self._vm.catches(signal.SIGINT)
+
     async def _exited(self, status: int) -> Cause:
         """The VM ended by itself: a soft reset, unless it crashed."""
         self.exits = [*self.exits[-15:], status]
         if status < 0:
+            self.crash = Crash(-status, self.console.text[-TAIL:])
             log.error("vm_crashed", board=self.name, signal=-status)
             self.console.say(f"\r\nVM ended by signal {-status}\r\n")
             self.console.raw = False

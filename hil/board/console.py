@@ -2,7 +2,8 @@
 
 Two pseudo-terminals, because each has one reader: the VM is on ``vm_terminal`` (Ctrl-C there interrupts
 it), tools open ``path`` as they would open ``/dev/ttyUSB0``, and this copies between them and keeps a
-bounded log. As on a UART, what nobody reads is lost.
+bounded log. What nobody reads is lost, as on a UART; a tool that reads is waited for, as by a USB bridge, and so is a
+VM that has not yet read what was typed.
 """
 
 import asyncio
@@ -19,7 +20,11 @@ from fcntl import ioctl
 from hil.board.signals import WaitTimeout
 
 MAX_LOG = 256 * 1024
-MAX_INPUT = 64 * 1024  # bytes waiting for a VM that does not read; as a UART, more is lost
+MAX_INPUT = (
+    64 * 1024
+)  # bytes waiting for a VM that does not read: then tools wait, and what ``write`` types is lost
+MAX_OUTPUT = 64 * 1024  # bytes waiting for a tool; more holds the VM up if the tool reads, else is lost
+READS_S = 1.0  # a tool that took nothing for so long does not read
 _CHUNK = 4096
 BREAK_S = 0.1  # after which a program that does not take a Ctrl-C is signalled
 _CTRL_A, _CTRL_B, _CTRL_C = 0x01, 0x02, 0x03
@@ -28,9 +33,11 @@ _CTRL_A, _CTRL_B, _CTRL_C = 0x01, 0x02, 0x03
 class Console:
     """``text`` is what the board has printed, ``write`` types at it, ``path`` is the tools' end."""
 
-    def __init__(self, interrupt: Callable[[], None]) -> None:
-        """``interrupt`` asks the VM to raise KeyboardInterrupt, and to ask ``claim_break`` before it does."""
+    def __init__(self, interrupt: Callable[[], None], catches: Callable[[], bool]) -> None:
+        """``interrupt`` asks the VM to raise KeyboardInterrupt, and to ask ``claim_break`` before it does; ``catches``
+        says whether the signal would do that, or end it, as while it compiles."""
         self._interrupt = interrupt
+        self._catches = catches
         self._breaking: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._vm_master, self.vm_terminal = pty.openpty()
@@ -41,6 +48,10 @@ class Console:
         self._log = bytearray()
         self._listeners: list[Callable[[bytes], None]] = []
         self._input = bytearray()
+        self._output = bytearray()
+        self._taken_at = -READS_S  # when a tool last made room
+        self._deaf = False  # the input is full
+        self._held: asyncio.TimerHandle | None = None
         self._grown = asyncio.Event()
         self.lost = 0
         self.raw = False
@@ -85,12 +96,15 @@ class Console:
     def restarted(self) -> None:
         """A new VM is behind the console: forget what was typed for the old one, and its terminal modes."""
         self._input.clear()
+        self._listen()
         self._stop_breaking()
         termios.tcflush(self.vm_terminal, termios.TCIFLUSH)
         _quiet(self.vm_terminal)
 
     def close(self) -> None:
         self._stop_breaking()
+        if self._held is not None:
+            self._held.cancel()
         loop = asyncio.get_running_loop()
         for master in (self._vm_master, self._tool_master):
             loop.remove_reader(master)
@@ -108,14 +122,67 @@ class Console:
         self._grown.set()
         for listener in self._listeners:
             listener(data)
-        try:
-            self.lost += len(data) - os.write(self._tool_master, data)
-        except BlockingIOError:
-            self.lost += len(data)
+        waiting = bool(self._output)
+        self._output += data
+        if not waiting:
+            self._deliver()
+        if len(self._output) > MAX_OUTPUT:
+            self._overflow()
+
+    def _deliver(self) -> None:
+        """Pass on to the tools' end what it takes."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(BlockingIOError):
+            del self._output[: os.write(self._tool_master, self._output)]
+        if self._output:
+            loop.add_writer(self._tool_master, self._taken)
+        else:
+            loop.remove_writer(self._tool_master)
+            if self._held is not None:
+                self._release()
+
+    def _taken(self) -> None:
+        self._taken_at = asyncio.get_running_loop().time()
+        self._deliver()
+
+    def _overflow(self) -> None:
+        """Hold the VM up for a tool that reads. What nobody reads is old by the time somebody does: forget it."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._taken_at < READS_S:
+            loop.remove_reader(self._vm_master)
+            if self._held is None:
+                self._held = loop.call_later(READS_S, self._waited)
+            return
+        self.lost += len(self._output)
+        self._output.clear()
+        termios.tcflush(self._tool_slave, termios.TCIFLUSH)
+        loop.remove_writer(self._tool_master)
+
+    def _waited(self) -> None:
+        self._held = None
+        if len(self._output) > MAX_OUTPUT:
+            self._overflow()
+        if self._held is None:
+            self._release()
+
+    def _release(self) -> None:
+        """Listen to the VM again."""
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        asyncio.get_running_loop().add_reader(self._vm_master, self._from_vm)
 
     def _from_tool(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._to_vm(os.read(self._tool_master, _CHUNK))
+            self._to_vm(os.read(self._tool_master, min(_CHUNK, MAX_INPUT - len(self._input))))
+        if len(self._input) >= MAX_INPUT:
+            self._deaf = True
+            asyncio.get_running_loop().remove_reader(self._tool_master)
+
+    def _listen(self) -> None:
+        """To the tools."""
+        self._deaf = False
+        asyncio.get_running_loop().add_reader(self._tool_master, self._from_tool)
 
     def _to_vm(self, data: bytes) -> None:
         space = MAX_INPUT - len(self._input)
@@ -151,7 +218,14 @@ class Console:
             if byte in (_CTRL_A, _CTRL_B):
                 self.raw = byte == _CTRL_A
         del self._input[:sent]
+        if self._deaf and len(self._input) < MAX_INPUT:
+            self._listen()
         return sent == count
+
+    @property
+    def at_prompt(self) -> bool:
+        """The REPL reads, or waits for what a tool types."""
+        return not self._executing()
 
     def _executing(self) -> bool:
         """A program runs: the REPL, while it reads, takes Ctrl-C as a character."""
@@ -169,6 +243,9 @@ class Console:
 
     def _signal(self) -> None:
         """The program waits for nothing and reads no pin: let the terminal send the signal."""
+        if self._executing() and not self._catches():
+            self._breaking = asyncio.get_running_loop().call_later(BREAK_S, self._signal)
+            return
         self._breaking = None
         self._pass_on(1)
         self._flush()

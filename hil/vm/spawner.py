@@ -41,6 +41,15 @@ class VmProcess:
         if self.running:
             self._zygote.kill(self.pid)
 
+    def catches(self, number: signal.Signals) -> bool:
+        """It has a handler for that signal at this moment."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return False
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
     def ended(self, status: int) -> None:
         if not self._exit.done():
             self._exit.set_result(status)

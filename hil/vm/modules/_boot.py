@@ -7,11 +7,9 @@ it ends, or when a tool holds the raw REPL over a soft reset, the REPL follows.
 import sys
 
 import _board
-import chooser
 import uos as os
 import vfs
 from _flash import Flash, Power
-from _rom import Rom, memories
 
 import __main__
 
@@ -30,11 +28,27 @@ def _run(path):
     exec(compile(source, path, "exec"), __main__.__dict__)  # noqa: S102
 
 
+def _choose(power):
+    import chooser
+    from _rom import Rom, memories
+
+    chooser.mount(memories(), Rom(os.getenv("LATCHWORK_ROM_FILE"), power))
+
+
+def _first_boot():
+    print("Performing initial setup")
+    with open("/boot.py", "w") as f:
+        f.write("# This file is executed on every boot (including wake-boot from deepsleep)\n")
+
+
 def _mount():
     power = Power(*[int(number) for number in os.getenv("LATCHWORK_CUT").split(",")])
     _board.on(_board.CORE, power.cut_at)
-    rom = Rom(os.getenv("LATCHWORK_ROM_FILE"), power)
-    chooser.mount(memories(), rom)
+    bare = not os.getenv("LATCHWORK_ROM")
+    if bare:
+        sys.modules["vfs"] = __import__("_vfs")  # not one that a file on the path can stand before
+    else:
+        _choose(power)
     flash = Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:
@@ -47,14 +61,18 @@ def _mount():
             return
         vfs.VfsLfs2.mkfs(flash)
         disk = vfs.VfsLfs2(flash)
-    vfs.mount(disk, "/")
+        vfs.mount(disk, "/")
+        if bare:
+            _first_boot()
+    else:
+        vfs.mount(disk, "/")
 
 
 def _program():
     if _exists("/main.py"):
         _run("/main.py")
     elif _exists("/rom/device/main.mpy"):
-        chooser.start()
+        __import__("chooser").start()
 
 
 def boot():

@@ -1,0 +1,1 @@
+"""Boards that stay on the bench: a process of its own for each, commands that reach it by name."""
