@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hil.air import ops
+from hil.air import client, ops
 from hil.air.folder import DEFAULT_AIR, air_name, airs
-from hil.air.ops import AirError, Identity
+from hil.air.ops import AirError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,6 @@ app = typer.Typer(
 
 AirOption = Annotated[str | None, typer.Option("--air", help="Name of the air.", show_default=DEFAULT_AIR)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_ME = Identity("latchwork air", bytes(6))
 
 
 @app.command("list")
@@ -34,7 +33,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show who is on an air, where, how strong they hear each other, and who is connected to whom."""
-    seen = _run(_snapshot(air_name_or_exit(name)))
+    seen = _run(client.look(air_name_or_exit(name)))
     typer.echo(json.dumps(seen, indent=2) if as_json else "\n".join(_lines(seen)))
 
 
@@ -60,30 +59,15 @@ def air_name_or_exit(name: str | None) -> str:
 async def _list() -> None:
     for name in airs():
         try:
-            members = (await _snapshot(name))["members"]
+            members = (await client.look(name))["members"]
         except AirError:
             continue  # it ended just now, or its socket is a dead one's
         typer.echo(f"{name}: {', '.join(member['name'] for member in members) or 'nobody'}")
 
 
-async def _snapshot(name: str) -> dict[str, Any]:
-    async with await _watch(name) as member:
-        text = b""
-        while part := await member.call(ops.AIR, ops.SHOW, len(text).to_bytes(4, "little")):
-            text += part
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
 async def _place(name: str, board: str, position: ops.Place) -> None:
-    async with await _watch(name) as member:
+    async with await client.watch(name) as member:
         await member.ask(ops.AIR, ops.PLACE, ops.encode_place(board, position))
-
-
-async def _watch(name: str) -> Any:
-    from hil.air.client import join
-
-    return await join(name, _ME, ops.WATCHER, start=False)
 
 
 def _lines(seen: dict[str, Any]) -> list[str]:

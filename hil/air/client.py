@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from hil.air import ops
 from hil.air.folder import Airfield, air_name
@@ -178,6 +178,21 @@ async def join(air: str | None, identity: Identity, kind: str, *, start: bool = 
     except TimeoutError:
         raise AirError(errno.ETIMEDOUT, f"air {field.name} does not answer; see {field.log}") from None
     raise AirError(errno.ECONNREFUSED, f"air {field.name} ends at once; see {field.log}")
+
+
+async def watch(air: str) -> Member:
+    """Join as somebody who only looks, and does not keep the air alive; raises AirError if it is not there."""
+    return await join(air, Identity("watcher", bytes(6)), ops.WATCHER, start=False)
+
+
+async def look(air: str) -> dict[str, Any]:
+    """The snapshot of an air: see hil/air/snapshot.py."""
+    async with await watch(air) as member:
+        text = b""
+        while part := await member.call(ops.AIR, ops.SHOW, len(text).to_bytes(4, "little")):
+            text += part
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 async def _joined(member: Member, request: bytes) -> Member:

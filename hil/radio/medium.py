@@ -12,6 +12,7 @@ Data of a link goes by its connection events (``link``) if the medium is ``paced
 
 import asyncio
 import functools
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -94,9 +95,9 @@ class Medium(LocalLink):  # type: ignore[misc]
         self.controllers.discard(controller)
         self._positions.pop(controller, None)
         self.stopped_listening(controller)
-        advertiser = controller.le_legacy_advertiser
-        advertiser.stop()
-        self._advertisers.discard(advertiser)
+        for advertiser in (controller.le_legacy_advertiser, *controller.advertising_sets.values()):
+            advertiser.stop()
+            self._advertisers.discard(advertiser)
 
     def rssi(self, sender: Any, receiver: Any) -> int:
         """dBm at which receiver hears sender."""
@@ -126,6 +127,22 @@ class Medium(LocalLink):  # type: ignore[misc]
     def links_of(self, controller: Any) -> list[Link]:
         """The connections that a station has now."""
         return list(self._links_of.get(controller, ()))
+
+    def link_of(self, connection: Any) -> Link | None:
+        """The link of one end's connection."""
+        return self._links.get((connection.peer_address, connection.self_address))
+
+    def set_octets(self, link: Link, octets: int) -> None:
+        """Change the length of a link's data PDUs to what both ends can do, and tell both hosts."""
+        link.octets = min(octets, *(int(end.supported_max_tx_octets) for end in link.ends.values()))
+        for address, end in link.ends.items():
+            connection = end.le_connections.get(link.peer_of(address))
+            if connection is not None:
+                end.octets_changed(connection, link.octets)
+
+    def dice(self, name: str, purpose: str) -> random.Random:
+        """Random numbers that are the same for the same seed."""
+        return random.Random(f"{self.losses.seed} {name} {purpose}")  # noqa: S311
 
     async def aclose(self) -> None:
         """Stop every timer; controllers keep their state but hear nothing more."""
@@ -190,8 +207,13 @@ class Medium(LocalLink):  # type: ignore[misc]
         for controller in list(self.controllers):
             if controller is central or not self._audible(central, controller):
                 continue
-            if self.lost(central, controller, ADVERTISING):
+            advertiser_at = getattr(
+                controller, "advertiser_at", None
+            )  # a plain Bumble controller looks for itself
+            if advertiser_at is not None and advertiser_at(packet.advertiser_address) is None:
                 continue
+            if self.lost(central, controller, ADVERTISING):
+                break
             before = controller.le_connections.get(packet.initiator_address)
             controller.on_ll_advertising_pdu(packet)
             if controller.le_connections.get(packet.initiator_address) is not before:

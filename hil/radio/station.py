@@ -12,6 +12,8 @@ from hil.radio.controller import RadioController
 from hil.radio.medium import TIMEOUT, Medium
 from hil.radio.path_loss import Position
 
+SLOTS = 9  # connections of an ESP32's controller; its host takes fewer
+
 
 class QuietHost(Host):  # type: ignore[misc]
     """Bumble's host without the debug lines it renders for every packet; it still feeds a snooper."""
@@ -42,9 +44,14 @@ class Station:
         public_address: Address,
         random_address: Address,
         position: Position | None = None,
+        *,
+        extended: bool = False,
     ) -> None:
+        """``extended``: a chip with Bluetooth 5 advertising, which an ESP32 has not."""
         self.medium = medium
-        self.controller = RadioController(name, medium, public_address)
+        self.controller = RadioController(
+            name, link=medium, public_address=public_address, extended=extended, slots=SLOTS
+        )
         medium.place(self.controller, position)
         host = QuietHost(self.controller, AsyncPipeSink(self.controller))
         config = DeviceConfiguration(name=name, address=random_address)

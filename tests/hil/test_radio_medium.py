@@ -11,7 +11,7 @@ from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.hci import Address
 from bumble.testing import test_utils
 
-from hil.radio.controller import MIN_INTERVAL
+from hil.radio.advertiser import MIN_INTERVAL
 from hil.radio.link import MAX_HELD
 from hil.radio.medium import Medium
 from hil.radio.path_loss import PathLoss, Position
