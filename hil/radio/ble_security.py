@@ -103,6 +103,7 @@ class Security:
         self._busy: set[int] = set()
         self._actions: dict[int, tuple[int, asyncio.Future[int]]] = {}
         self._bonds: dict[int, Bond] = {}  # that a link is encrypted with
+        self._settling: dict[int, list[asyncio.Future[None]]] = {}
         device = host.device
         device.host.long_term_key_provider = self._long_term_key
         device.smp_manager.pairing_config_factory = self._config
@@ -144,9 +145,23 @@ class Security:
         for known in (self._states, self._bonds):
             known.pop(connection.handle, None)
         self._busy.discard(connection.handle)
+        self._settle(connection.handle)
         _, future = self._actions.pop(connection.handle, (0, None))
         if future is not None:
             future.cancel()
+
+    async def settled(self, connection: Any) -> None:
+        """A pairing whose last key has come is over for the program before what came after that key."""
+        session = self._host.device.smp_manager.sessions.get(connection.handle)
+        if session is not None and connection.is_encrypted and not session.peer_expected_distributions:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._settling.setdefault(connection.handle, []).append(future)
+            await asyncio.wait((future,), timeout=PAIRING_TIMEOUT)
+
+    def _settle(self, handle: int) -> None:
+        for future in self._settling.pop(handle, ()):
+            if not future.done():
+                future.set_result(None)
 
     async def require(self, connection: Any, encrypted: bool, authenticated: bool) -> None:
         """ble_att_svr_check_perms: raises att.ATT_Error."""
@@ -270,27 +285,24 @@ class Security:
         bonded = bool(session.bonding)
         if bonded:
             await self._secrets.keep(*_bonds_of(connection, session, keys))
-        self._end(session)
+        session.on_disconnection(0)  # Bumble keeps it until the link is gone, and cannot pair again on it
         if self._host.is_open(connection):
             self._update(connection, State(True, _authenticates(session), bonded, _key_size(session)))
 
     def _failed(self, connection: Any) -> None:
         session = self._host.device.smp_manager.sessions.get(connection.handle)
         if session is not None:
-            self._end(session)
+            session.on_disconnection(0)
         self._bonds.pop(connection.handle, None)
         if self._host.is_open(connection):
             self._update(connection, self._states.get(connection.handle, State()))
-
-    def _end(self, session: Any) -> None:
-        """Bumble keeps a session until the link is gone, and cannot pair again on it."""
-        asyncio.get_running_loop().call_soon(session.on_disconnection, 0)
 
     def _update(self, connection: Any, state: State) -> None:
         self._busy.discard(connection.handle)
         self._states[connection.handle] = state
         fields = state.encrypted, state.authenticated, state.bonded, state.key_size
         self._host.tell(ops.IRQ_ENCRYPTION_UPDATE, "HBBBB", number_of(connection), *map(int, fields))
+        self._settle(connection.handle)
 
     async def action(self, connection: Any, action: int, number: int) -> int:
         """What the program gives to gap_passkey. TimeoutError."""

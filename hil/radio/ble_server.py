@@ -17,7 +17,8 @@ from bumble import att
 from hil.radio import ble_errors as errors
 from hil.radio import ble_ops as ops
 from hil.radio.ble_host import BleHost, number_of, unpack
-from hil.radio.gatt_table import GattTable, SecurityHook, Value
+from hil.radio.ble_security import Security
+from hil.radio.gatt_table import GattTable, Value
 
 MAX_WAITING = 64  # client accesses that may queue up for a slow firmware
 DEFAULT_MTU = 256  # BLE_ATT_PREFERRED_MTU
@@ -27,10 +28,11 @@ MTU_RANGE = range(23, 528)
 class GattServer:
     """``table`` holds the services; ``mtu`` is the preferred one."""
 
-    def __init__(self, host: BleHost, on_access: SecurityHook) -> None:
+    def __init__(self, host: BleHost, security: Security) -> None:
         self._host = host
+        self._security = security
         self._server = host.device.gatt_server
-        self.table = GattTable(self._server, self._on_read, self._on_write, on_access)
+        self.table = GattTable(self._server, self._on_read, self._on_write, security.require)
         self._server.max_mtu = DEFAULT_MTU
         self._turns = asyncio.Lock()
         self._waiting = 0
@@ -67,6 +69,7 @@ class GattServer:
         if not self._host.is_open(connection):
             raise att.ATT_Error(att.ATT_UNLIKELY_ERROR_ERROR)
         try:
+            await self._security.settled(connection)
             return await self._host.ask(event, "HH", number_of(connection), value.handle)
         except TimeoutError:
             raise att.ATT_Error(att.ATT_UNLIKELY_ERROR_ERROR) from None

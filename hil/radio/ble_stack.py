@@ -45,7 +45,7 @@ class BleStack:
         self._host = host = BleHost(self._device, name, interrupt)
         self._gap = Gap(host)
         self._security = Security(host)
-        self._server = GattServer(host, self._security.require)
+        self._server = GattServer(host, self._security)
         client, channels = GattClient(host), L2cap(host)
         self._gap.on_connected = [client.connected, self._security.connected]
         self._gap.on_broken = [
