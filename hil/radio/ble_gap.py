@@ -11,7 +11,8 @@ from bumble.device import AdvertisingType
 
 from hil.radio import ble_errors as errors
 from hil.radio import ble_ops as ops
-from hil.radio.ble_host import NO_CONNECTION, BleHost, number_of, peer_of, unpack
+from hil.radio.ble_client import MAX_PROCEDURES
+from hil.radio.ble_host import NO_CONNECTION, BleHost, number_of, peer_of, turns, unpack
 
 MAX_CONNECTIONS = 4  # CONFIG_BT_NIMBLE_MAX_CONNECTIONS of MicroPython's ESP32 builds
 MAX_ADVERTISING = 31  # bytes of legacy advertising data
@@ -206,9 +207,7 @@ class Gap:
 
         def on_disconnection(_reason: int) -> None:
             self._ending.discard(connection)
-            for broken in self.on_broken:
-                broken(connection)
-            self._host.tell(gone, "HBv", number, *peer_of(connection))
+            self._host.spawn(self._gone(connection, gone))
 
         def on_mtu() -> None:
             self._host.tell(ops.IRQ_MTU_EXCHANGED, "HH", number, connection.att_mtu)
@@ -225,6 +224,13 @@ class Gap:
             connected(connection)
         event = ops.IRQ_PERIPHERAL_CONNECT if central else ops.IRQ_CENTRAL_CONNECT
         self._host.tell(event, "HBv", number, *peer_of(connection))
+
+    async def _gone(self, connection: Any, event: int) -> None:
+        """What was going on ends with its own event before the connection does."""
+        for broken in self.on_broken:
+            broken(connection)
+        await turns(MAX_PROCEDURES)
+        self._host.tell(event, "HBv", number_of(connection), *peer_of(connection))
 
     def disconnect(self, payload: bytes) -> bytes:
         """Start to disconnect, as NimBLE does; the event follows."""

@@ -110,8 +110,7 @@ class BleHost:
         future = self._answers.get(request)
         if future is not None and not future.done():
             future.set_result(value)
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+            await turns()
 
     def connection(self, number: int) -> Any:
         """Bumble's connection; OSError(ENOTCONN) if there is none."""
@@ -126,6 +125,12 @@ class BleHost:
     @property
     def own_address_type(self) -> int:
         return int(hci.OwnAddressType.PUBLIC if self.addr_mode == PUBLIC else hci.OwnAddressType.RANDOM)
+
+
+async def turns(times: int = 1) -> None:
+    """Let coroutines that can go on do so."""
+    for _ in range(times * TURNS):
+        await asyncio.sleep(0)
 
 
 def number_of(connection: Any) -> int:

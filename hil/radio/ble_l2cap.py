@@ -1,6 +1,7 @@
 """L2CAP channels of a board's Bluetooth stack: one at a time, as MicroPython allows, listening or connecting."""
 
 import struct
+from collections import deque
 from typing import Any
 
 from bumble import l2cap
@@ -37,7 +38,8 @@ class L2cap:
         self._listening: tuple[int, int] | None = None
         self._used = False  # a channel is there or is being made
         self._channel: Channel | None = None
-        self._pending = b""  # received, not yet taken
+        self._arrived: deque[bytes] = deque()  # the program is not told yet
+        self._pending = b""  # it is told, and has not taken it
         self._in_handler = False
 
     def listen(self, payload: bytes) -> None:
@@ -138,8 +140,9 @@ class L2cap:
         )
         channels[channel.source_cid] = channel
         self._pending = b""
+        self._arrived.clear()
         self._channel = channel
-        channel.on_sdu = self._on_sdu
+        channel.on_sdu = lambda sdu: self._on_sdu(channel, sdu)
         channel.on_unstalled = lambda: self._host.tell(
             ops.IRQ_L2CAP_SEND_READY, "HHB", number_of(connection), channel.source_cid, 0
         )
@@ -191,25 +194,26 @@ class L2cap:
             raise errors.host_error(errors.ENOTCONN, "not connected")
         return b"\1" if channel.send_sdu(data) else b"\0"
 
-    def _on_sdu(self, sdu: bytes) -> None:
-        self._pending += sdu
+    def _on_sdu(self, channel: Channel, sdu: bytes) -> None:
+        self._arrived.append(sdu)  # bounded by the credits
         if not self._in_handler:
             self._in_handler = True
-            self._host.spawn(self._offer())
+            self._host.spawn(self._offer(channel))
 
-    async def _offer(self) -> None:
-        """Tell the program; the peer may send more when it has taken all."""
-        channel = self._channel
+    async def _offer(self, channel: Channel) -> None:
+        """Tell the program of each packet; the peer may send more when it has taken all."""
         try:
-            if channel is not None:
-                fields = number_of(channel.connection), channel.source_cid
-                await self._host.ask(ops.IRQ_L2CAP_RECV, "HH", *fields)
+            while self._arrived and channel is self._channel:
+                self._pending += self._arrived.popleft()
+                await self._host.ask(
+                    ops.IRQ_L2CAP_RECV, "HH", number_of(channel.connection), channel.source_cid
+                )
+                if channel is self._channel and not self._pending:
+                    channel.grant()
         except TimeoutError:
             pass  # it is still there to be taken
         finally:
             self._in_handler = False
-        if channel is not None and channel is self._channel and not self._pending:
-            channel.grant()
 
     def receive(self, payload: bytes) -> bytes:
         number, cid, size, peek = struct.unpack("<HHHB", payload)

@@ -45,6 +45,7 @@ class RadioVm:
                 *self._command,
                 env={"LATCHWORK_LINK": str(theirs.fileno()), "MICROPYPATH": path},
                 pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
@@ -56,7 +57,17 @@ class RadioVm:
         async for raw in stream:
             line = raw.decode().rstrip()
             self.printed.append(line)
+            self.on_line(line)
             self._lines.put_nowait(line)
+
+    def on_line(self, line: str) -> None:
+        """For who looks at more than ``line``."""
+
+    def write(self, data: bytes) -> None:
+        """To the VM's stdin."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
 
     async def line(self, start: str) -> str:
         """The rest of the next printed line that begins with ``start``."""
@@ -74,6 +85,8 @@ class RadioVm:
         assert self._reader is not None
         if self._process.returncode is None:
             self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         await self._process.wait()
         await self._reader
         self.link.disconnect()

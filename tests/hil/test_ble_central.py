@@ -1,0 +1,229 @@
+"""MicroPython's central role and GATT client, between real VMs."""
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from hil.radio.medium import Medium
+from tests.hil import ble_vm as ble
+from tests.hil.ble_vm import BleVm, connect
+
+SERVICE = "6c617463-6877-6f72-6b00-0000000000a0"
+VALUE, OTHER = (f"6c617463-6877-6f72-6b00-0000000000a{n}" for n in (1, 2))
+ALL = ble.READ | ble.WRITE | ble.WRITE_NO_RESPONSE | ble.NOTIFIES | ble.INDICATES
+SERVICES = (
+    f"((bluetooth.UUID('{SERVICE}'), ((bluetooth.UUID('{VALUE}'), {ALL}, ((bluetooth.UUID(0x2901), 2),)),"
+    f" (bluetooth.UUID('{OTHER}'), {ble.READ | ble.READ_ENCRYPTED}))),)"
+)
+VALUE_HANDLE, CCCD_HANDLE, TEXT_HANDLE, OTHER_HANDLE = 16, 17, 18, 20
+
+
+@pytest.fixture
+async def medium() -> AsyncIterator[Medium]:
+    medium = Medium()
+    yield medium
+    await medium.aclose()
+
+
+@pytest.fixture
+async def boards(medium: Medium, tmp_path: Path) -> AsyncIterator[list[BleVm]]:
+    """A central, a peripheral with SERVICES, and one that can be either; all active."""
+    async with AsyncExitStack() as stack:
+        vms = [
+            await stack.enter_async_context(BleVm(medium, tmp_path / f"{n}", f"240ac400000{n}"))
+            for n in range(3)
+        ]
+        for vm in vms:
+            await vm.do("ble.active(True)")
+        assert await vms[1].do(f"ble.gatts_register_services({SERVICES})") == (
+            (VALUE_HANDLE, TEXT_HANDLE, OTHER_HANDLE),
+        )
+        yield vms
+
+
+async def test_a_scan_finds_data_and_responses_of_what_advertises(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    kind, address = await peripheral.advertise(ble.FLAGS, resp_data=b"\x04\x09abc")
+    await central.do("ble.gap_scan(0, 30000, 30000, True)")
+    assert await central.error("ble.gap_scan(0)") == errno.EALREADY
+    found: dict[int, bytes] = {}
+    while {0, 4} - set(found):
+        other_kind, other, advertised, rssi, data = await central.irq(ble.SCAN_RESULT)
+        assert (other_kind, other) == (kind, address)
+        assert -100 < rssi < 0
+        found[advertised] = data
+    assert found == {0: ble.FLAGS, 4: b"\x04\x09abc"}
+    assert await central.do("ble.gap_scan(None)") is None
+    assert (ble.SCAN_DONE, ()) in central.events  # handled before gap_scan returned
+
+
+async def test_a_passive_scan_ends_by_itself_and_sees_no_responses(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    await peripheral.advertise(resp_data=b"\x04\x09abc", connectable=False)
+    await central.do("ble.gap_scan(200, 30000, 30000)")
+    await central.irq(ble.SCAN_DONE)
+    assert {fields[2] for fields in central.since(ble.SCAN_RESULT)} == {2}
+    await central.do("ble.gap_scan(0, 30000, 30000)")  # the next can begin
+
+
+async def test_a_client_finds_services_characteristics_and_descriptors(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    conn, _ = await connect(central, peripheral)
+    await central.do(f"ble.gattc_discover_services({conn})")
+    assert await central.irq(ble.SERVICE_DONE) == (conn, 0)
+    services = {fields[3]: fields[1:3] for fields in central.since(ble.SERVICE_RESULT)}
+    assert list(services) == ["UUID(0x1800)", "UUID(0x1801)", f"UUID('{SERVICE}')"]
+    first, last = services[f"UUID('{SERVICE}')"]
+    await central.do(f"ble.gattc_discover_services({conn}, bluetooth.UUID('{SERVICE}'))")
+    assert await central.irq(ble.SERVICE_DONE) == (conn, 0)
+    assert central.since(ble.SERVICE_RESULT) == [(conn, first, last, f"UUID('{SERVICE}')")]
+    await central.do(f"ble.gattc_discover_services({conn}, bluetooth.UUID(0x1234))")
+    assert await central.irq(ble.SERVICE_DONE) == (conn, 0)
+    assert not central.since(ble.SERVICE_RESULT)
+
+    await central.do(f"ble.gattc_discover_characteristics({conn}, {first}, {last})")
+    assert await central.error(f"ble.gattc_discover_characteristics({conn}, 1, 9)") == errno.EBUSY
+    assert await central.irq(ble.CHARACTERISTIC_DONE) == (conn, 0)
+    assert central.since(ble.CHARACTERISTIC_RESULT) == [
+        (conn, TEXT_HANDLE, VALUE_HANDLE, ALL, f"UUID('{VALUE}')"),
+        (conn, OTHER_HANDLE, OTHER_HANDLE, ble.READ, f"UUID('{OTHER}')"),
+    ]
+    await central.do(f"ble.gattc_discover_characteristics({conn}, 1, 65535, bluetooth.UUID('{VALUE}'))")
+    await central.irq(ble.CHARACTERISTIC_DONE)
+    assert central.since(ble.CHARACTERISTIC_RESULT) == [
+        (conn, TEXT_HANDLE, VALUE_HANDLE, ALL, f"UUID('{VALUE}')")
+    ]
+    await central.do(f"ble.gattc_discover_descriptors({conn}, {VALUE_HANDLE}, {TEXT_HANDLE})")
+    assert await central.irq(ble.DESCRIPTOR_DONE) == (conn, 0)
+    assert central.since(ble.DESCRIPTOR_RESULT) == [
+        (conn, CCCD_HANDLE, "UUID(0x2902)"),
+        (conn, TEXT_HANDLE, "UUID(0x2901)"),
+    ]
+
+
+async def test_values_are_read_written_notified_and_indicated(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    conn, theirs = await connect(central, peripheral)
+    await peripheral.do(f"ble.gatts_write({VALUE_HANDLE}, 'one')")
+    await central.do(f"ble.gattc_read({conn}, {VALUE_HANDLE})")
+    assert await central.irq(ble.READ_RESULT) == (conn, VALUE_HANDLE, b"one")
+    assert await central.irq(ble.READ_DONE) == (conn, VALUE_HANDLE, 0)
+    assert await peripheral.irq(ble.GATTS_READ_REQUEST) == (theirs, VALUE_HANDLE)
+
+    await peripheral.do("answers[4] = 8")
+    await central.do(f"ble.gattc_read({conn}, {VALUE_HANDLE})")
+    assert await central.irq(ble.READ_DONE) == (conn, VALUE_HANDLE, 0x108)
+    assert not central.since(ble.READ_RESULT)
+
+    await central.do(f"ble.gattc_write({conn}, {VALUE_HANDLE}, 'two', 1)")
+    assert await central.irq(ble.WRITE_DONE) == (conn, VALUE_HANDLE, 0)
+    assert await peripheral.irq(ble.GATTS_WRITE) == (theirs, VALUE_HANDLE)
+    await central.do(f"ble.gattc_write({conn}, {VALUE_HANDLE}, 'three')")
+    await peripheral.irq(ble.GATTS_WRITE)
+    assert await peripheral.do(f"ble.gatts_read({VALUE_HANDLE})") == b"three"
+
+    await central.do(f"ble.gattc_write({conn}, {CCCD_HANDLE}, b'\\x01\\x00', 1)")
+    await central.irq(ble.WRITE_DONE)
+    await peripheral.do(f"ble.gatts_write({VALUE_HANDLE}, 'four', True)")
+    assert await central.irq(ble.NOTIFY) == (conn, VALUE_HANDLE, b"four")
+    await peripheral.do(f"ble.gatts_indicate({theirs}, {VALUE_HANDLE}, 'five')")
+    assert await peripheral.error(f"ble.gatts_indicate({theirs}, {VALUE_HANDLE})") == errno.EBUSY
+    assert await central.irq(ble.INDICATE) == (conn, VALUE_HANDLE, b"five")
+    assert await peripheral.irq(ble.INDICATE_DONE) == (theirs, VALUE_HANDLE, 0)
+    assert await peripheral.do(f"ble.gatts_read({VALUE_HANDLE})") == b"four"
+
+
+async def test_what_does_not_fit_the_mtu_is_cut_off(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    conn, theirs = await connect(central, peripheral)
+    await peripheral.do(f"ble.gatts_set_buffer({VALUE_HANDLE}, 400)")
+    await peripheral.do(f"ble.gatts_write({VALUE_HANDLE}, bytes(range(200)))")
+    await peripheral.do("ble.config(mtu=150)")
+    for mtu in (23, 150):
+        await central.do(f"ble.gattc_read({conn}, {VALUE_HANDLE})")
+        assert (await central.irq(ble.READ_RESULT))[2] == bytes(range(200))[: mtu - 1]
+        await peripheral.do(f"ble.gatts_notify({theirs}, {VALUE_HANDLE})")
+        assert (await central.irq(ble.NOTIFY))[2] == bytes(range(200))[: mtu - 3]
+        if mtu == 23:
+            await peripheral.do(f"ble.gattc_exchange_mtu({theirs})")  # either side may
+            assert await central.irq(ble.MTU_EXCHANGED) == (conn, 150)
+            assert await peripheral.irq(ble.MTU_EXCHANGED) == (theirs, 150)
+            assert await peripheral.error(f"ble.gattc_exchange_mtu({theirs})") == errno.EALREADY
+    await central.do(f"ble.gattc_write({conn}, {VALUE_HANDLE}, bytes(range(200)), 1)")
+    await peripheral.irq(ble.GATTS_WRITE)
+    assert await peripheral.do(f"ble.gatts_read({VALUE_HANDLE})") == bytes(range(147))
+
+
+async def test_what_cannot_begin_raises_and_what_fails_tells_its_status(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    nowhere = "0, b'\\x02' + bytes(5)"
+    for line in (
+        "ble.gattc_read(7, 1)",
+        "ble.gattc_discover_services(7)",
+        "ble.gattc_exchange_mtu(7)",
+        "ble.gap_pair(7)",
+        "ble.gatts_notify(7, 3)",
+        "ble.l2cap_connect(7, 22, 100)",
+    ):
+        assert await central.error(line) == errno.ENOTCONN, line
+    assert await central.error("ble.gap_connect(None)") == errno.EALREADY
+    await central.do(f"ble.gap_connect({nowhere}, 100)")
+    assert await central.error(f"ble.gap_connect({nowhere})") == errno.EALREADY
+    assert await central.error("ble.gap_scan(0)") == errno.EBUSY
+    nobody = (0xFFFF, 0xFF, bytes(6))
+    assert await central.irq(ble.PERIPHERAL_DISCONNECT) == nobody
+    await central.do(f"ble.gap_connect({nowhere})")
+    await central.do("ble.gap_connect(None)")
+    assert await central.irq(ble.PERIPHERAL_DISCONNECT) == nobody
+
+    conn, _ = await connect(central, peripheral)
+    kind, address = await peripheral.do("ble.config('mac')")
+    assert await central.error(f"ble.gap_connect({kind}, {address!r})") == errno.EIO
+    await central.do(f"ble.gattc_read({conn}, 99)")
+    assert await central.irq(ble.READ_DONE) == (conn, 99, 0x101)
+    await central.do(f"ble.gattc_read({conn}, {OTHER_HANDLE})")
+    assert await central.irq(ble.READ_DONE) == (conn, OTHER_HANDLE, 0x105)
+    await central.do(f"ble.gattc_write({conn}, {OTHER_HANDLE}, 'x', 1)")
+    assert await central.irq(ble.WRITE_DONE) == (conn, OTHER_HANDLE, 0x103)
+    assert await central.error(f"ble.gattc_discover_descriptors({conn}, 5, 5)") == errno.EINVAL
+    assert await central.error(f"ble.gattc_write({conn}, 5, '', 2)") == errno.EINVAL
+    await peripheral.do("answers[4] = lambda *_: ble.gap_disconnect(0)")
+    await central.do(f"ble.gattc_read({conn}, {VALUE_HANDLE})")
+    await central.irq(ble.PERIPHERAL_DISCONNECT)
+    status = (await central.irq(ble.READ_DONE))[2]
+    assert status in (7, 0)  # not connected any more, unless the answer was faster
+    assert [event for event, _ in central.events][-1] == ble.PERIPHERAL_DISCONNECT
+    assert await central.do(f"ble.gap_disconnect({conn})") is False
+
+
+async def test_a_board_holds_connections_in_both_roles(boards: list[BleVm]) -> None:
+    central, peripheral, both = boards
+    down, _ = await connect(both, peripheral)
+    up, at_both = await connect(central, both)
+    assert at_both != down
+    await both.do(f"ble.gattc_read({down}, 3)")
+    assert await both.irq(ble.READ_RESULT) == (down, 3, b"MPY ESP32")
+    await both.do("ble.config(gap_name='between')")
+    await central.do(f"ble.gattc_read({up}, 3)")
+    assert await central.irq(ble.READ_RESULT) == (up, 3, b"between")
+    await both.do(f"ble.gattc_read({at_both}, 3)")  # a peripheral is a client too
+    assert (await both.irq(ble.READ_RESULT))[2] == b"MPY ESP32"
+    assert await both.do(f"ble.gap_disconnect({down})") is True
+    assert (await both.irq(ble.PERIPHERAL_DISCONNECT))[0] == down
+    await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    assert await both.do(f"ble.gap_disconnect({at_both})") is True
+    assert (await both.irq(ble.CENTRAL_DISCONNECT))[0] == at_both
+
+
+async def test_off_and_on_begins_anew(boards: list[BleVm]) -> None:
+    central, peripheral, _ = boards
+    conn, _ = await connect(central, peripheral)
+    assert await central.do("ble.active(False)") is False
+    await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    assert await central.error("ble.gap_scan(0)") == errno.ENODEV
+    assert await central.error(f"ble.gattc_read({conn}, 3)") == errno.ENODEV
+    assert await central.do("ble.active(True)") is True
+    assert await connect(central, peripheral) == (conn, 0)

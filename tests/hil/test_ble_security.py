@@ -1,0 +1,191 @@
+"""MicroPython's pairing and bonding, between real VMs whose programs keep the secrets."""
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from hil.radio.medium import Medium
+from tests.hil import ble_vm as ble
+from tests.hil.ble_vm import BleVm, connect
+
+SERVICES = (
+    f"((bluetooth.UUID(0x1815), ((bluetooth.UUID(0x2a56), {ble.READ | ble.READ_ENCRYPTED}),"
+    f" (bluetooth.UUID(0x2a57), {ble.READ | ble.READ_AUTHENTICATED}))),)"
+)
+ENCRYPTED_HANDLE, AUTHENTICATED_HANDLE = 16, 18
+INSUFFICIENT_AUTHENTICATION, INSUFFICIENT_ENCRYPTION = 0x105, 0x10F
+DISPLAY, DISPLAY_YES_NO, KEYBOARD, NONE = 0, 1, 2, 3
+INPUT, SHOW, COMPARE = 2, 3, 4
+BOTH_KEPT = ["secret 1 True", "secret 2 True"]
+
+
+@pytest.fixture
+async def boards(tmp_path: Path) -> AsyncIterator[list[BleVm]]:
+    """A central and a peripheral, not active yet."""
+    medium = Medium()
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(BleVm(medium, tmp_path / f"{n}", f"240ac400000{n}"))
+            for n in range(2)
+        ]
+    await medium.aclose()
+
+
+async def up(board: BleVm, **config: bool | int) -> None:
+    settings = ", ".join(f"{name}={value}" for name, value in config.items())
+    if settings:
+        await board.do(f"ble.config({settings})")
+    await board.do("ble.active(True)")
+
+
+async def serve(peripheral: BleVm, **config: bool | int) -> None:
+    await up(peripheral, **config)
+    await peripheral.do(f"ble.gatts_register_services({SERVICES})")
+    for handle in (ENCRYPTED_HANDLE, AUTHENTICATED_HANDLE):
+        await peripheral.do(f"ble.gatts_write({handle}, 'secret')")
+
+
+async def read(central: BleVm, conn: int, handle: int) -> int:
+    """Status of a read."""
+    await central.do(f"ble.gattc_read({conn}, {handle})")
+    status = (await central.irq(ble.READ_DONE))[2]
+    assert bool(status) != bool(central.since(ble.READ_RESULT))
+    return int(status)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_bond_outlives_the_processes_of_both(boards: list[BleVm], secure: bool) -> None:
+    central, peripheral = boards
+    for restarted in (False, True):
+        if restarted:
+            for board in boards:
+                await board.power_cut()
+                await board.start()
+        await serve(peripheral, bond=True, le_secure=secure)
+        await up(central, bond=True, le_secure=secure)
+        conn, theirs = await connect(central, peripheral)
+        refusal = INSUFFICIENT_ENCRYPTION if restarted else INSUFFICIENT_AUTHENTICATION
+        assert await read(central, conn, ENCRYPTED_HANDLE) == refusal
+        await central.do(f"ble.gap_pair({conn})")
+        assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 1, 16)
+        assert await peripheral.irq(ble.ENCRYPTION_UPDATE) == (theirs, 1, 0, 1, 16)
+        assert await read(central, conn, ENCRYPTED_HANDLE) == 0
+        assert await read(central, conn, AUTHENTICATED_HANDLE) == INSUFFICIENT_AUTHENTICATION
+    assert central.secrets == peripheral.secrets == BOTH_KEPT  # of the first life alone
+
+
+async def test_a_bonded_peer_that_comes_back_is_encrypted_without_being_asked(boards: list[BleVm]) -> None:
+    central, peripheral = boards
+    await serve(peripheral, bond=True, le_secure=True)
+    await up(central, bond=True, le_secure=True)
+    conn, theirs = await connect(central, peripheral)
+    await peripheral.do(f"ble.gap_pair({theirs})")  # the peripheral asks for it
+    await central.irq(ble.ENCRYPTION_UPDATE)
+    await peripheral.irq(ble.ENCRYPTION_UPDATE)
+    await central.do(f"ble.gap_disconnect({conn})")
+    await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    conn, theirs = await connect(central, peripheral)
+    assert await peripheral.irq(ble.ENCRYPTION_UPDATE) == (theirs, 1, 0, 1, 16)
+    assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 1, 16)
+    assert central.secrets == BOTH_KEPT
+
+
+async def test_without_bonding_nothing_is_kept(boards: list[BleVm]) -> None:
+    central, peripheral = boards
+    await serve(peripheral)
+    await up(central)
+    conn, _ = await connect(central, peripheral)
+    for _ in range(2):  # also twice on one connection
+        await central.do(f"ble.gap_pair({conn})")
+        assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 0, 16)
+        await peripheral.irq(ble.ENCRYPTION_UPDATE)
+    assert await read(central, conn, ENCRYPTED_HANDLE) == 0
+    assert central.secrets == peripheral.secrets == []
+
+
+async def test_a_peer_that_lost_its_keys_pairs_anew(boards: list[BleVm]) -> None:
+    central, peripheral = boards
+    await serve(peripheral, bond=True, le_secure=True)
+    await up(central, bond=True, le_secure=True)
+    conn, _ = await connect(central, peripheral)
+    await central.do(f"ble.gap_pair({conn})")
+    await central.irq(ble.ENCRYPTION_UPDATE)
+    await peripheral.irq(ble.ENCRYPTION_UPDATE)
+    await central.do(f"ble.gap_disconnect({conn})")
+    await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    await central.do("secrets.clear()")
+    conn, theirs = await connect(central, peripheral)
+    await central.do(f"ble.gap_pair({conn})")
+    assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 1, 16)
+    assert await peripheral.irq(ble.ENCRYPTION_UPDATE) == (theirs, 1, 0, 1, 16)
+    assert peripheral.secrets == [*BOTH_KEPT, "secret 1 False", "secret 2 False", *BOTH_KEPT]
+
+
+@pytest.mark.parametrize(("secure", "passkey"), [(True, 123456), (False, 0), (True, 0)])
+async def test_a_passkey_authenticates(boards: list[BleVm], secure: bool, passkey: int) -> None:
+    central, peripheral = boards
+    await serve(peripheral, mitm=True, le_secure=secure, io=DISPLAY)
+    await up(central, mitm=True, le_secure=secure, io=KEYBOARD)
+    conn, theirs = await connect(central, peripheral)
+    assert await central.error(f"ble.gap_passkey({conn}, {INPUT}, 1)") == errno.ENOENT
+    await central.do(f"ble.gap_pair({conn})")
+    assert await central.error(f"ble.gap_pair({conn})") == errno.EALREADY
+    assert await peripheral.irq(ble.PASSKEY_ACTION) == (theirs, SHOW, 0)
+    assert await peripheral.error(f"ble.gap_passkey({theirs}, {INPUT}, 1)") == errno.EINVAL
+    assert await peripheral.error(f"ble.gap_passkey({theirs}, {SHOW}, 1000000)") == errno.EINVAL
+    await peripheral.do(f"ble.gap_passkey({theirs}, {SHOW}, {passkey})")
+    assert await central.irq(ble.PASSKEY_ACTION) == (conn, INPUT, 0)
+    await central.do(f"ble.gap_passkey({conn}, {INPUT}, {passkey})")
+    assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 1, 0, 16)
+    assert await peripheral.irq(ble.ENCRYPTION_UPDATE) == (theirs, 1, 1, 0, 16)
+    assert await read(central, conn, AUTHENTICATED_HANDLE) == 0
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_numbers_are_compared(boards: list[BleVm], same: bool) -> None:
+    central, peripheral = boards
+    await serve(peripheral, mitm=True, le_secure=True, io=DISPLAY_YES_NO)
+    await up(central, mitm=True, le_secure=True, io=DISPLAY_YES_NO)
+    conn, theirs = await connect(central, peripheral)
+    await central.do(f"ble.gap_pair({conn})")
+    shown = [(await board.irq(ble.PASSKEY_ACTION))[1:] for board in boards]
+    assert shown[0] == shown[1]
+    assert shown[0][0] == COMPARE
+    await central.do(f"ble.gap_passkey({conn}, {COMPARE}, 1)")
+    await peripheral.do(f"ble.gap_passkey({theirs}, {COMPARE}, {int(same)})")
+    for board, number in ((central, conn), (peripheral, theirs)):
+        update = await board.irq(ble.ENCRYPTION_UPDATE)
+        assert update == ((number, 1, 1, 0, 16) if same else (number, 0, 0, 0, 0))
+    expected = 0 if same else INSUFFICIENT_AUTHENTICATION
+    assert await read(central, conn, AUTHENTICATED_HANDLE) == expected
+
+
+async def test_the_key_of_private_addresses_is_the_programs(boards: list[BleVm]) -> None:
+    central, peripheral = boards
+    await serve(peripheral, bond=True, le_secure=True)
+    await up(central, bond=True, le_secure=True)
+    await peripheral.do("ble.config(addr_mode=2)")
+    assert await peripheral.error("ble.config('mac')") == errno.EINVAL
+    await peripheral.do(f"ble.gap_advertise(20000, {ble.FLAGS!r})")
+    await central.do("ble.gap_scan(0, 30000, 30000)")
+    kind, private = (await central.irq(ble.SCAN_RESULT))[:2]
+    assert (kind, private[0] >> 6) == (1, 1)  # resolvable
+    await central.do(f"ble.gap_connect({kind}, {private!r}, 15000)")
+    conn = (await central.irq(ble.PERIPHERAL_CONNECT))[0]
+    await central.do(f"ble.gap_pair({conn})")
+    await central.irq(ble.ENCRYPTION_UPDATE)
+    await peripheral.irq(ble.ENCRYPTION_UPDATE)
+    await central.do(f"ble.gap_disconnect({conn})")
+    await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    for restarted in (False, True):
+        if restarted:
+            await central.power_cut()
+            await central.start()
+            await up(central, bond=True)
+        await peripheral.do(f"ble.gap_advertise(20000, {ble.FLAGS!r})")
+        await central.do("ble.gap_scan(0, 30000, 30000)")
+        central.since(ble.SCAN_RESULT)
+        assert (await central.irq(ble.SCAN_RESULT))[:2] == (0, bytes.fromhex("240ac4000001"))
