@@ -20,6 +20,7 @@ from hil.board.flash import Cut, Wear
 from hil.board.identity import ble_address, unique_id
 from hil.board.nvs import Nvs
 from hil.board.parts import Door
+from hil.board.peripherals import Peripherals
 from hil.board.pins import Pins
 from hil.board.readers import KeyMatrix, WiegandReader
 from hil.board.signals import Observable, TraceSink, now_us
@@ -111,6 +112,7 @@ class Board:
             self.wiegand = WiegandReader(description.wiegand, self.pins)
         if description.keypad is not None:
             self.keypad = KeyMatrix(description.keypad, self.pins)
+        self.peripherals = Peripherals(self.link, self.pins, description)
         self.nvs = Nvs(self.link, workdir / "nvs.json")
         self.wifi = Wifi(self.link)
         if medium is not None:

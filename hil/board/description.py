@@ -98,6 +98,48 @@ class Wire(_Strict):
     pins: tuple[PinNumber, ...] = Field(min_length=2)
 
 
+class I2cPart(_Strict):
+    """A memory as the 24C02, or a thermometer as the LM75."""
+
+    kind: Literal["eeprom", "thermometer"]
+    address: int = Field(ge=0x08, le=0x77)
+    celsius: float = Field(21.0, ge=-55, le=125)
+
+
+class I2cBus(_Strict):
+    scl: PinNumber
+    sda: PinNumber
+    devices: tuple[I2cPart, ...] = ()
+
+
+class SpiPart(_Strict):
+    """A flash memory as the 25 series; it listens while ``cs`` is low."""
+
+    kind: Literal["memory"] = "memory"
+    cs: PinNumber
+    kib: int = Field(1024, ge=4, le=16384)
+
+
+class SpiBus(_Strict):
+    sck: PinNumber
+    mosi: PinNumber
+    miso: PinNumber
+    devices: tuple[SpiPart, ...] = ()
+
+
+class OneWirePart(_Strict):
+    """A thermometer as the DS18B20."""
+
+    kind: Literal["thermometer"] = "thermometer"
+    serial: int = Field(1, ge=0, lt=1 << 48)
+    celsius: float = Field(21.0, ge=-55, le=125)
+
+
+class OneWireBus(_Strict):
+    pin: PinNumber
+    devices: tuple[OneWirePart, ...] = ()
+
+
 class Description(_Strict):
     """One door on one board, or a board with nothing but what is wired to it: all parts may be missing."""
 
@@ -117,6 +159,9 @@ class Description(_Strict):
     wiegand: Wiegand | None = None
     keypad: Keypad | None = None
     wire: tuple[Wire, ...] = ()
+    i2c: tuple[I2cBus, ...] = ()
+    spi: tuple[SpiBus, ...] = ()
+    onewire: tuple[OneWireBus, ...] = ()
 
     @property
     def bare(self) -> bool:

@@ -5,16 +5,17 @@ that is let go, and against an output that is high, which on hardware would be a
 """
 
 import asyncio
+import functools
 import struct
 from collections.abc import Callable, Iterable
 
+from hil.board.pulse_row import PulseRow
 from hil.board.signals import Observable, TraceSink, now_us
 from hil.board.waves import NO_WAVE, Wave
 from hil.vm.link import GPIO, Link
 
-MODE, OUT, PWM, PIXELS, IRQ, DRIVE, NAME = range(
-    7
-)  # a DRIVE is an OUT whose effect on the pin itself is told
+# A DRIVE is an OUT whose effect on the pin itself is told.
+MODE, OUT, PWM, PIXELS, IRQ, DRIVE, NAME, PLAY = range(8)
 IN, OUTPUT, OPEN_DRAIN = 1, 3, 7
 _DRIVES, _OPEN = 2, 4  # bits of a mode
 _PULL_UP = 2
@@ -53,6 +54,7 @@ class Pin:
         self.pixels = b""
         self.wave: Wave | None = None
         self.trigger = 0  # of its interrupt: 1 rising, 2 falling
+        self.idle = 0  # 1: a resistor outside pulls it up
         self.net = Net()
         self._state = (IN, 0, 0)  # mode, pull, output latch
         self._held: tuple[int, int, int] | None = None
@@ -88,9 +90,9 @@ class Pin:
 
     @property
     def pulls_up(self) -> bool:
-        """By its own resistor, or by the one that an open drain is assumed to have outside."""
+        """By its own resistor, one outside, or the one that an open drain is assumed to have there."""
         mode, pull, _ = self._pad
-        return bool(pull & _PULL_UP or mode & _OPEN)
+        return bool(pull & _PULL_UP or mode & _OPEN or self.idle)
 
     def configure(self, mode: int, pull: int, out: int, hold: int = _KEEP) -> None:
         """``out`` is the latch's new level; ``hold`` 1 keeps the pad as it is from now on, 0 lets go of it."""
@@ -126,6 +128,10 @@ class Pins:
         self._listeners: list[PinListener] = []
         self._sink: tuple[TraceSink, str] | None = None
         self._edges: dict[Net, asyncio.TimerHandle] = {}
+        self._rows: dict[Pin, PulseRow] = {}
+        self.waves: list[
+            Callable[[], None]
+        ] = []  # called when a pin begins or ends to be toggled by a peripheral
         for number in names.values():
             self._pin(number)
         for wire in wires:
@@ -158,6 +164,12 @@ class Pins:
         pin.wire(level)
         self._settle(pin.net, now_us())
 
+    def set_idle(self, number: int, level: int) -> None:
+        """Give a pin a resistor outside, that pulls it up or not while nothing drives it."""
+        pin = self._pin(number)
+        pin.idle = level
+        self._settle(pin.net, now_us())
+
     async def wait_pin(self, name: str | int, level: int, timeout: float) -> int:
         """Microseconds at which the pin took ``level`` (at once if it has it); raises WaitTimeout."""
         return await self[name].level.wait(level, timeout)
@@ -187,6 +199,8 @@ class Pins:
             self._pwm(pin, payload, t_us)
         elif op == PIXELS:
             pin.pixels = payload[1:]
+        elif op == PLAY:
+            self._play(pin, payload, t_us)
         elif op == IRQ:
             pin.trigger = payload[1]
             self._follow(pin.net)
@@ -199,6 +213,8 @@ class Pins:
 
     def release_all(self, t_us: int) -> None:
         """The chip was reset or lost power: nothing is driven any more."""
+        for row in self._rows.values():
+            row.stop()
         for pin in self._pins.values():
             pin.release()
             self._follow(pin.net)
@@ -229,7 +245,22 @@ class Pins:
         self._tell_wave(pin.net)
         self._settle(pin.net, t_us, pin)
 
+    def _play(self, pin: Pin, payload: bytes, t_us: int) -> None:
+        """Pulses of (level u8, nanoseconds u32) on a pin, then its idle level, or the same again. None stop what plays."""
+        idle, again = payload[1], bool(payload[2])
+        pulses = list(struct.iter_unpack("<BI", payload[3:]))
+        if (row := self._rows.get(pin)) is None:
+            row = self._rows[pin] = PulseRow(functools.partial(self._drive, pin))
+        pin.configure(OUTPUT, 0, _KEEP)
+        row.play(pulses, idle, again, t_us)
+
+    def _drive(self, pin: Pin, level: int, t_us: int) -> None:
+        pin.drive(level)
+        self._settle(pin.net, t_us)
+
     def _tell_wave(self, net: Net) -> None:
+        for changed in tuple(self.waves):
+            changed()
         wave = net.wave
         for pin in net.pins:
             self._link.interrupt(GPIO, _WAVE, bytes((pin.number,)) + (wave.packed() if wave else NO_WAVE))

@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import micropython_unix
 
@@ -23,9 +23,11 @@ from hil.vm import image
 from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
 
+if TYPE_CHECKING:
+    from hil.board.description import Description  # loads pydantic
+
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "boards" / "esp32.toml"
-Wires = Sequence[Sequence[int]]
 
 
 class Ours(NamedTuple):
@@ -57,13 +59,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
     except (ValueError, AirError) as error:
         print(f"latchwork: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    wires = _wires(os.environ.get("LATCHWORK_BOARD"))
+    description = _described(os.environ.get("LATCHWORK_BOARD"))
     modules = image.bench_folder()
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     if os.fork() == 0:
         theirs.close()
-        _serve(ours, parent, options, wires)
+        _serve(ours, parent, options, description)
     ours.close()
     os.set_inheritable(theirs.fileno(), True)
     os.environ["LATCHWORK_LINK"] = str(theirs.fileno())
@@ -75,20 +77,26 @@ def run(arguments: Sequence[str]) -> NoReturn:
     os._exit(micropython_unix.run_main(["micropython", *arguments]) & 0xFF)
 
 
-def _wires(board: str | None) -> Wires:
-    """The pins that are joined. The board that comes with the bench is not checked, for that would take longer than all else."""
+def _described(board: str | None) -> "Description | None":
     if not board:
-        return [wire["pins"] for wire in tomllib.loads(DEFAULT_BOARD.read_text()).get("wire", ())]
+        return None
     from hil.board.description import DescriptionError, load_description
 
     try:
-        return load_description(Path(board)).wires
+        return load_description(Path(board))
     except DescriptionError as error:
         print(f"latchwork: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def _serve(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> NoReturn:
+def _wires(description: "Description | None") -> Sequence[Sequence[int]]:
+    """The pins that are joined. The board that comes with the bench is not checked, for that would take longer than all else."""
+    if description is not None:
+        return description.wires
+    return [wire["pins"] for wire in tomllib.loads(DEFAULT_BOARD.read_text()).get("wire", ())]
+
+
+def _serve(sock: socket.socket, vm: int, options: Ours, description: "Description | None") -> NoReturn:
     """The board model, until the VM ends. What it needs is loaded here: the VM does not wait for that."""
     try:
         import asyncio
@@ -98,12 +106,12 @@ def _serve(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> NoRetur
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        asyncio.run(_model(sock, vm, options, wires))
+        asyncio.run(_model(sock, vm, options, description))
     finally:
         os._exit(0)
 
 
-async def _model(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> None:
+async def _model(sock: socket.socket, vm: int, options: Ours, description: "Description | None") -> None:
     import asyncio
 
     from hil.air.ops import Identity
@@ -111,6 +119,7 @@ async def _model(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> N
     from hil.board.core import Cause, Core
     from hil.board.identity import ble_address, unique_id
     from hil.board.nvs import Nvs
+    from hil.board.peripherals import Peripherals
     from hil.board.pins import Pins
     from hil.board.uart import Uarts
     from hil.board.wifi import Wifi
@@ -125,7 +134,9 @@ async def _model(sock: socket.socket, vm: int, options: Ours, wires: Wires) -> N
     name = options.name or f"micropython-{vm}"
     chip = unique_id(options.name)
     Core(link, chip, reset, epoch_us=time.time_ns() // 1000)
-    Uarts(link, Pins(link, {}, wires))
+    pins = Pins(link, {} if description is None else description.pins, _wires(description))
+    Uarts(link, pins)
+    Peripherals(link, pins, description)
     Nvs(link, None)
     Wifi(link)
     Seat(link, Identity(name, ble_address(chip)), options.air)

@@ -15,9 +15,9 @@ from typing import Protocol
 
 from hil.log import Log
 from hil.vm import wire
-from hil.vm.wire import BLE, CORE, GPIO, NET, NVS, UART
+from hil.vm.wire import BLE, BUS, CORE, GPIO, NET, NVS, UART
 
-__all__ = ["BLE", "CORE", "GPIO", "NET", "NVS", "UART", "Channel", "Link"]
+__all__ = ["BLE", "BUS", "CORE", "GPIO", "NET", "NVS", "UART", "Channel", "Link"]
 
 log = Log(__name__)
 

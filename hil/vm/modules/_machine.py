@@ -1,9 +1,13 @@
 """The names of ``machine`` that the firmware of a door does not use, and on a bare board all of them."""
 
+from _adc import ADC, ADCBlock
+from _count import Counter, Encoder
+from _i2c import I2C, SoftI2C
 from _pulse import bitstream, time_pulse_us
 from _pwm import PWM
 from _rtc import RTC
 from _sleep import deepsleep, lightsleep, wake_reason
+from _spi import SPI, SoftSPI
 from _timer import Timer
 from _uart import UART
 from _wdt import WDT

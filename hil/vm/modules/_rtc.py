@@ -13,14 +13,20 @@ class RTC:
             us = now + _board.hello()[1]
             t = utime.gmtime(us // 1000000)
             return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], us % 1000000)
-        year, month, day, _, hour, minute, second = value[:7]
-        us = utime.mktime((year, month, day, hour, minute, second, 0, 0, 0)) * 1000000
-        us += value[7] if len(value) > 7 else 0
+        self._set(value, 4)
+
+    def _set(self, value, hour_at):
+        if len(value) != 8:
+            raise ValueError("requested length 8 but object has length %d" % len(value))
+        year, month, day = value[:3]
+        hour, minute, second = value[hour_at : hour_at + 3]
+        now = utime.ticks_us()
+        us = utime.mktime((year, month, day, hour, minute, second, 0, 0, 0)) * 1000000 + value[7]
         _board.hello()[1] = us - now
         _board.call(_board.CORE, 5, struct.pack("<q", us - now))
 
     def init(self, value):
-        self.datetime(value)
+        self._set(value, 3)
 
     def memory(self, data=None):
         if data is None:

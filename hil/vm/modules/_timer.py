@@ -11,10 +11,15 @@ class Timer:
     ONE_SHOT, PERIODIC = 0, 1
 
     def __new__(cls, id=-1, **kwargs):
+        if not -1 <= id <= 3:
+            raise ValueError("invalid Timer number")
         timer = _timers.get(id)
         if timer is None:
             timer = super().__new__(cls)
             timer.callback = None
+            timer._id = id
+            timer.period = timer.due = 0
+            timer.repeat = True
             if id >= 0:
                 _timers[id] = timer  # one hardware timer, however many names
         return timer
@@ -43,7 +48,8 @@ class Timer:
             _board.alarms.remove(self)
 
     def value(self):
-        return max(0, self.period - utime.ticks_diff(self.due, utime.ticks_ms()))
+        left = utime.ticks_diff(self.due, utime.ticks_ms())
+        return min(self.period, max(0, self.period - left))
 
     def ring(self):
         if self.repeat:
@@ -55,3 +61,7 @@ class Timer:
             _board.alarms.remove(self)
         if self.callback:
             self.callback(self)
+
+    def __repr__(self):
+        mode = "PERIODIC" if self.repeat else "ONE_SHOT"
+        return "Timer(%d, mode=%s, period=%d)" % (self._id, mode, self.period)

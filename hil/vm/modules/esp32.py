@@ -34,7 +34,7 @@ class NVS:
         return struct.unpack("<i", self._ask(_GET, key, _I32))[0]
 
     def set_blob(self, key, value):
-        self._ask(_SET, key, _BLOB, bytes(value))
+        self._ask(_SET, key, _BLOB, value.encode() if isinstance(value, str) else bytes(value))
 
     def get_blob(self, key, buffer):
         value = self._ask(_GET, key, _BLOB)
@@ -49,6 +49,15 @@ class NVS:
     def commit(self):
         _board.call(_board.NVS, _COMMIT)
 
+    def __repr__(self):
+        return "<NVS namespace>"
 
-def raw_temperature():
-    return 118
+
+def __getattr__(name):
+    return getattr(__import__("_esp32"), name)
+
+
+if _board.bare:
+    from _esp32 import *
+
+    del __getattr__

@@ -206,4 +206,5 @@ def enable_irq(state):
 if _board.bare:
     from _machine import *
 
+    _board.hello()  # the model is there from now on: what follows takes its own time only
     del __getattr__  # what is not there is not to be imported, too

@@ -1,0 +1,209 @@
+"""I2C, SPI, 1-Wire and the converter of a bare board, with the devices that its description attaches."""
+
+from pathlib import Path
+
+import pytest
+
+from hil.board.board import Board
+from hil.board.description import load_description
+from hil.vm.spawner import Zygote
+from tests.hil.board_rig import DEADLINE, program
+from tests.hil.machine_vm import REFUSED, printed
+
+BOARD = """
+name = "bus"
+[[i2c]]
+scl = 18
+sda = 19
+devices = [{ kind = "eeprom", address = 0x50 }, { kind = "thermometer", address = 0x48, celsius = -10.5 }]
+[[spi]]
+sck = 14
+mosi = 13
+miso = 12
+devices = [{ cs = 15, kib = 64 }]
+[[onewire]]
+pin = 4
+devices = [{ serial = 0x010203, celsius = 25.0625 }, { serial = 0x010201, celsius = -3.5 }]
+"""
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> str:
+    path = tmp_path / "bus.toml"
+    path.write_text(BOARD)
+    return str(path)
+
+
+@pytest.mark.parametrize("bus", ["I2C(0)", "SoftI2C(18, 19)"])
+def test_devices_answer_on_their_bus_only(board: str, bus: str) -> None:
+    source = f"""
+    from machine import I2C, SoftI2C
+    i2c = {bus}
+    print([hex(a) for a in i2c.scan()], I2C(1).scan())
+    print(i2c.writeto_mem(0x50, 6, b"abcd"), i2c.readfrom_mem(0x50, 0, 8))
+    print(i2c.writevto(0x50, (b"\\x10", b"x", bytearray(b"yz"))), i2c.writeto(0x50, b"\\x10", False), i2c.readfrom(0x50, 3))
+    buf = bytearray(2)
+    i2c.readfrom_mem_into(0x48, 0, buf)
+    print(int.from_bytes(buf, "big") >> 7 & 511)
+    try:
+        i2c.readfrom(0x51, 1)
+    except OSError as e:
+        print(e)
+    """
+    assert printed(source, LATCHWORK_BOARD=board) == [
+        "['0x48', '0x50'] []",
+        "None b'cd\\xff\\xff\\xff\\xffab'",
+        "4 1 b'xyz'",
+        str(-21 & 511),
+        "[Errno 19] ENODEV",
+    ]
+
+
+def test_the_primitives_are_those_of_the_soft_bus(board: str) -> None:
+    source = """
+    from machine import I2C, Pin, SoftI2C
+    i2c = SoftI2C(scl=18, sda=19)
+    i2c.start()
+    print(i2c.write(b"\\xa0\\x20hi"))
+    i2c.stop()
+    print(i2c.readfrom_mem(0x50, 0x20, 2))
+    i2c.start()
+    print(i2c.write(b"\\x20"))
+    i2c.stop()
+    try:
+        I2C(0).start()
+    except OSError as e:
+        print(e)
+    """
+    lines = printed(source, LATCHWORK_BOARD=board)
+    assert lines == ["4", "b'hi'", "0", "I2C operation not supported"]
+
+
+def test_an_spi_memory_listens_while_it_is_selected(board: str) -> None:
+    source = """
+    from machine import Pin, SPI
+    spi, cs = SPI(1, 10000000), Pin(15, Pin.OUT, value=1)
+    def command(data, count=0):
+        cs(0)
+        spi.write(data)
+        answer = spi.read(count) if count else b""
+        cs(1)
+        return answer
+    print(command(b"\\x9f", 3), spi.read(2))
+    command(b"\\x02\\0\\0\\x10lost")
+    command(b"\\x06")
+    command(b"\\x02\\0\\0\\x10kept")
+    print(command(b"\\x03\\0\\0\\x0f", 6))
+    command(b"\\x06")
+    command(b"\\x20\\0\\0\\0")
+    print(command(b"\\x03\\0\\0\\x10", 4))
+    """
+    assert printed(source, LATCHWORK_BOARD=board) == [
+        "b'\\xef@\\x14' b'\\x00\\x00'",
+        "b'\\xffkept\\xff'",
+        "b'\\xff\\xff\\xff\\xff'",
+    ]
+
+
+def test_a_wire_from_mosi_to_miso_is_a_loop_and_takes_its_time() -> None:
+    assert printed(
+        """
+        import time
+        from machine import SPI, SoftSPI
+        spi, buf = SPI(1, 100000), bytearray(250)
+        t = time.ticks_ms()
+        spi.write_readinto(b"0123456789" * 25, buf)
+        print(bytes(buf) == b"0123456789" * 25, time.ticks_diff(time.ticks_ms(), t) >= 19)
+        print(spi.read(3, 0x55), SPI(1, 1000000, firstbit=SPI.LSB).read(1, 0x0f), SPI(2).read(2))
+        soft = SoftSPI(sck=18, mosi=12, miso=13)
+        print(soft.read(2, 7), SPI(1, 1000000), soft)
+        """
+    ) == [
+        "True True",
+        "b'UUU' b'\\x0f' b'\\x00\\x00'",
+        "b'\\x07\\x07' SPI(id=1, baudrate=1000000, polarity=0, phase=0, bits=8, firstbit=0, sck=14, mosi=13, miso=12) "
+        "SoftSPI(baudrate=500000, polarity=0, phase=0, firstbit=0, sck=18, mosi=12, miso=13)",
+    ]
+
+
+def test_thermometers_are_found_on_a_1_wire_bus(board: str) -> None:
+    source = """
+    import ds18x20, onewire
+    from machine import Pin
+    bus = onewire.OneWire(Pin(4))
+    ds = ds18x20.DS18X20(bus)
+    roms = sorted(bytes(rom) for rom in ds.scan())
+    print([rom[1:4] for rom in roms], [bus.crc8(rom) for rom in roms])
+    print(ds.read_temp(roms[0]))
+    ds.convert_temp()
+    print([ds.read_temp(rom) for rom in roms], onewire.OneWire(Pin(5)).reset(), onewire.OneWire(Pin(5)).scan())
+    """
+    assert printed(source, LATCHWORK_BOARD=board) == [
+        "[b'\\x01\\x02\\x01', b'\\x03\\x02\\x01'] [0, 0]",
+        "85.0",
+        "[-3.5, 25.0625] False []",
+    ]
+
+
+def test_the_port_s_refusals() -> None:
+    assert printed(
+        REFUSED
+        + """
+from machine import ADC, ADCBlock, I2C, SPI, SoftSPI, Counter, Encoder
+closed = SPI(1)
+closed.deinit()
+for act in (
+    lambda: I2C(2), lambda: I2C(0).readfrom_mem(1, 1, 1, addrsize=7), lambda: SPI(3), lambda: SoftSPI(sck=1),
+    lambda: SoftSPI(bits=7), lambda: SPI(1).write_readinto(b"1", bytearray(2)), lambda: closed.read(1),
+    lambda: SPI(1, bits=16).read(1), lambda: ADC(5), lambda: ADC(32, atten=4), lambda: ADCBlock(3),
+    lambda: ADC(32).width(13), lambda: Counter(8, 5), lambda: Encoder(0, 4, 5, phases=3),
+):
+    refused(act)
+"""
+    ) == [
+        "ValueError I2C(2) doesn't exist",
+        "ValueError invalid addrsize",
+        "ValueError SPI(3) doesn't exist",
+        "ValueError must specify all of sck/mosi/miso",
+        "ValueError bits must be 8",
+        "ValueError buffers must be the same length",
+        "OSError transfer on deinitialized SPI",
+        "ValueError buffer too short",
+        "ValueError invalid pin",
+        "ValueError invalid atten",
+        "ValueError invalid block id",
+        "ValueError invalid bits",
+        "ValueError invalid id",
+        "ValueError phases",
+    ]
+
+
+async def test_a_voltage_from_the_bench_is_converted(tmp_path: Path) -> None:
+    source = """
+    import time
+    from machine import ADC, ADCBlock, Pin
+    adc = ADC(Pin(32), atten=ADC.ATTN_11DB)
+    print("ready", adc, adc.block())
+    while Pin(0, Pin.IN).value():
+        time.sleep_ms(5)
+    print("got", adc.read(), adc.read_u16(), adc.read_uv(), ADCBlock(1).connect(4) is adc)
+    adc.atten(ADC.ATTN_0DB)
+    adc.width(ADC.WIDTH_9BIT)
+    print("over", adc.read(), adc.read_u16(), adc.read_uv())
+    """
+    path = tmp_path / "bus.toml"
+    path.write_text(BOARD)
+    async with Zygote() as zygote:
+        rom = program(tmp_path / "src", source)
+        board = Board(load_description(path), "analog", tmp_path / "board", vm=zygote, firmware=rom)
+        try:
+            board.pins.set_input(0, 1)
+            board.peripherals.adc.set_volts(32, 1.9515)
+            await board.start()
+            await board.console.wait_for(r"ready ADC\(Pin\(32\), atten=3\) ADCBlock\(1, bits=12\)", DEADLINE)
+            board.pins.set_input(0, 0)
+            await board.console.wait_for(r"got 2048 32776 1951000 True\n.*over 511 65535 1100000", DEADLINE)
+            with pytest.raises(ValueError, match="destroy"):
+                board.peripherals.adc.set_volts(32, 5)
+        finally:
+            await board.stop()
