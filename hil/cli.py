@@ -204,11 +204,12 @@ def package_explain(
 
 @app.command(cls=Verbatim)
 def micropython(context: typer.Context) -> None:
-    """Be the micropython executable of a simulated board: [--air NAME] [--name NAME], then MicroPython's own options
+    """Be the micropython executable of a simulated board: [--air NAME] [--name NAME] [--btsnoop FILE], then MicroPython's own
+    options
     [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS].
 
     Boards of separate commands hear each other if they name the same air; without a name they are on the user's own, or that
-    of LATCHWORK_AIR. A board that has a name has the same addresses each time.
+    of LATCHWORK_AIR. A board that has a name has the same addresses each time. FILE gets its HCI packets, for Wireshark.
     """
     from hil.vm.executable import run
 

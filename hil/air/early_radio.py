@@ -6,6 +6,7 @@ Like a chip, the radio answers that it is on while it comes up; whatever is aske
 import asyncio
 import importlib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.air.ops import BLE, Identity, Place
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hil.radio.path_loss import Position
     from hil.radio.peripheral import Peripheral
 
+OFF = b"\0"
 WAKE, ACTIVE = 0, 1  # hil.radio.ble_ops, which is not loaded yet
 
 
@@ -53,8 +55,8 @@ class EarlyRadio:
             return None
         if self._radio is not None and self._power is None:
             return self._radio.handle(op, payload)
-        if op == ACTIVE and payload == b"\x01" and self._power is None:
-            self._power = asyncio.ensure_future(self._power_on())
+        if op == ACTIVE and payload != OFF and self._power is None:
+            self._power = asyncio.ensure_future(self._power_on(payload))
             return None
         return self._late(op, payload)
 
@@ -64,6 +66,12 @@ class EarlyRadio:
             self._power = None
         if self._radio is not None:
             self._radio.vm_lost()
+
+    def close(self) -> None:
+        """The board has left."""
+        self.vm_lost()
+        if self._radio is not None:
+            self._radio.close()
 
     def place(self, place: Place) -> None:
         self._position = place
@@ -76,12 +84,13 @@ class EarlyRadio:
             from hil.radio.peripheral import Peripheral
 
             where = position(self._position)
-            self._radio = Peripheral(medium, self._who.name, self._interrupt, self._who.mac, where)
+            capture = Path(self._who.btsnoop) if self._who.btsnoop else None
+            self._radio = Peripheral(medium, self._who.name, self._interrupt, self._who.mac, where, capture)
         return self._radio
 
-    async def _power_on(self) -> None:
+    async def _power_on(self, payload: bytes) -> None:
         radio = await self._loaded()
-        await self._of(radio, ACTIVE, b"\x01")
+        await self._of(radio, ACTIVE, payload)
 
     async def _late(self, op: int, payload: bytes) -> bytes | None:
         radio = await self._loaded()

@@ -8,7 +8,7 @@ The stamp of a call is the member's own number for it. Channels:
 
 Calls of AIR; texts are UTF-8, structures JSON:
 
-    JOIN    {"version", "name", "kind", "mac", "position"} -> {"name"}: the name it goes by, if its own was taken
+    JOIN    {"version", "name", "kind", "mac", "position", "btsnoop"} -> {"name"}: the name it goes by, if its own was taken
     RESET   channel u8; the member's VM is gone, and what lived in its RAM. A post
     PLACE   {"name", "position"}; "" is the member itself
     SHOW    offset u32 -> that part of the snapshot (hil/air/snapshot.py); "" is its end
@@ -40,14 +40,16 @@ class AirError(OSError):
 
 @dataclass(frozen=True)
 class Identity:
-    """Who joins: a name for people, the public Bluetooth address (6 bytes, big endian), and a place."""
+    """Who joins: a name for people, the public Bluetooth address (6 bytes, big endian), a place, a file for HCI packets."""
 
     name: str
     mac: bytes
     position: Place = None
+    btsnoop: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "mac": self.mac.hex(), "position": self.position}
+        fields = {"name": self.name, "mac": self.mac.hex(), "position": self.position}
+        return {**fields, "btsnoop": self.btsnoop}
 
 
 def identity(fields: Any) -> Identity:
@@ -60,7 +62,10 @@ def identity(fields: Any) -> Identity:
     mac = bytes.fromhex(str(fields.get("mac")))
     if len(mac) != 6:
         raise ValueError("an address has 6 bytes")
-    return Identity(name, mac, place(fields.get("position")))
+    btsnoop = fields.get("btsnoop")
+    if btsnoop is not None and not (isinstance(btsnoop, str) and btsnoop.startswith("/")):
+        raise ValueError("a btsnoop file is named by its whole path")
+    return Identity(name, mac, place(fields.get("position")), btsnoop)
 
 
 def encode_place(name: str, value: Place) -> bytes:

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from hil.air import client, ops
@@ -56,7 +57,7 @@ class Seat:
 
     def place(self, place: Place) -> None:
         """Move the board, now if it is on the air, and for when it will be."""
-        self.identity = Identity(self.identity.name, self.identity.mac, place)
+        self.identity = replace(self.identity, position=place)
         if (member := self.member) is not None:
             member.post(ops.AIR, ops.PLACE, ops.encode_place("", place))
 

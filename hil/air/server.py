@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hil.air import ops
@@ -65,10 +66,13 @@ class Seat:
     def vm_lost(self) -> None:
         """The connection is gone."""
         self._late.cancel()
+        for channel in self.channels.values():
+            if isinstance(channel, EarlyRadio):
+                channel.close()
 
     def place(self, place: ops.Place) -> None:
         assert self.who is not None
-        self.who = Identity(self.who.name, self.who.mac, place)
+        self.who = replace(self.who, position=place)
         for channel in self.channels.values():
             if isinstance(channel, EarlyRadio):
                 channel.place(place)
@@ -165,7 +169,7 @@ class Air:
         while name in names:
             number += 1
             name = f"{who.name}-{number}"
-        return Identity(name, who.mac, who.position)
+        return replace(who, name=name)
 
     def member(self, name: str) -> Seat:
         for seat in self._seats:

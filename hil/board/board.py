@@ -5,6 +5,7 @@ import functools
 import signal
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,7 +63,7 @@ class Board:
 
     ``firmware`` is a ROM image (default: this repository's device and protocol); a ``bare`` board has none, and is
     MicroPython as it comes. ``medium`` gives it a radio at ``position``; ``air``, instead, one that other processes
-    hear: its name (``hil.air.folder.air_name``).
+    hear: its name (``hil.air.folder.air_name``). ``btsnoop``: a file for its HCI packets.
     ``trace`` records pins, door and power. The files in ``workdir`` are its flash and NVS: a new Board on the same folder is
     the same device.
     """
@@ -77,6 +78,7 @@ class Board:
         medium: "Medium | None" = None,
         air: str | None = None,
         position: "Position | None" = None,
+        btsnoop: Path | None = None,
         firmware: Path | None = None,
         bare: bool = False,
         trace: TraceSink | None = None,
@@ -86,6 +88,7 @@ class Board:
         self.workdir = workdir = workdir.resolve()  # the VM is started by a process in another folder
         self.trace = trace
         self.seat: Seat | None = None
+        self._leave: Callable[[], None] | None = None
         self.state = Observable[str]("power", OFF)
         self.boots = Observable[int]("boots", 0)
         self.exits: list[int] = []
@@ -119,11 +122,14 @@ class Board:
             from hil.radio.peripheral import Peripheral  # loads Bumble: only boards with a radio pay for it
 
             interrupt = functools.partial(self.link.interrupt, BLE)
-            self.ble = Peripheral(medium, name, interrupt, self.ble_address, position)
+            self.ble = Peripheral(medium, name, interrupt, self.ble_address, position, btsnoop)
             self.link.attach(BLE, self.ble)
+            self._leave = self.ble.close
         elif air is not None:
             place = None if position is None else (position.x, position.y, position.z)
-            self.seat = Seat(self.link, Identity(name, self.ble_address, place), air)
+            capture = str(btsnoop.resolve()) if btsnoop is not None else None
+            self.seat = Seat(self.link, Identity(name, self.ble_address, place, capture), air)
+            self._leave = self.seat.close
         if trace is not None:
             self.state.trace(trace, name)
             self.pins.trace(trace, name)
@@ -161,8 +167,8 @@ class Board:
         self.door.stop()
         self.uarts.close()
         self.console.close()
-        if self.seat is not None:
-            self.seat.close()
+        if self._leave is not None:
+            self._leave()
 
     async def power_on(self) -> None:
         """Returns when the VM runs; does nothing if the board has power."""

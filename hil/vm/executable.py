@@ -1,5 +1,5 @@
-"""``latchwork micropython [--air NAME] [--name NAME]``: one command that behaves as the ``micropython`` executable, on a
-simulated board. Both options are ours and come first; all that follows is MicroPython's.
+"""``latchwork micropython [--air NAME] [--name NAME] [--btsnoop FILE]``: one command that behaves as the ``micropython``
+executable, on a simulated board. These options are ours and come first; all that follows is MicroPython's.
 
 This process becomes the VM, so arguments, streams, signals and exit code are MicroPython's own. The board
 model is its child and starts meanwhile: a program that touches no hardware does not wait for it.
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import micropython_unix
 
 from hil.air.folder import air_name
-from hil.air.ops import AirError
 from hil.vm import image
 from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
@@ -28,22 +27,25 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "boards" / "esp32.toml"
+OPTIONS = ("--air", "--name", "--btsnoop")
 
 
 class Ours(NamedTuple):
-    """``air``: which one it hears, None is the user's own. ``name``: as people call the board; it has its addresses from it."""
+    """``air``: which one it hears, None is the user's own. ``name``: as people call the board; it has its addresses from it.
+    ``btsnoop``: a file for its HCI packets."""
 
     air: str | None = None
     name: str | None = None
+    btsnoop: str | None = None
 
 
 def split(arguments: Sequence[str]) -> tuple[Ours, list[str]]:
     """Our options and MicroPython's; raises ValueError."""
     ours, rest = Ours(), list(arguments)
-    while rest and rest[0].partition("=")[0] in ("--air", "--name"):
+    while rest and rest[0].partition("=")[0] in OPTIONS:
         option, given, value = rest.pop(0).partition("=")
         if not given and not rest:
-            raise ValueError(f"{option} wants a name")
+            raise ValueError(f"{option} wants a value")
         ours = ours._replace(**{option[2:]: value if given else rest.pop(0)})
     return ours, rest
 
@@ -56,7 +58,11 @@ def run(arguments: Sequence[str]) -> NoReturn:
     try:
         options, arguments = split(arguments)
         air_name(options.air)
-    except (ValueError, AirError) as error:
+        if options.btsnoop is not None:
+            file = Path(options.btsnoop).absolute()
+            file.write_bytes(b"")  # a mistake in its name is told now, and here
+            options = options._replace(btsnoop=str(file))
+    except (ValueError, OSError) as error:
         print(f"latchwork: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     description = _described(os.environ.get("LATCHWORK_BOARD"))
@@ -139,6 +145,6 @@ async def _model(sock: socket.socket, vm: int, options: Ours, description: "Desc
     Peripherals(link, pins, description)
     Nvs(link, None)
     Wifi(link)
-    Seat(link, Identity(name, ble_address(chip)), options.air)
+    Seat(link, Identity(name, ble_address(chip), btsnoop=options.btsnoop), options.air)
     link.connect(sock)
     await ended.wait()

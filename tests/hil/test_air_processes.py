@@ -40,6 +40,33 @@ while True:
 """
 
 
+CENTRAL = """
+import bluetooth, machine
+ble = bluetooth.BLE()
+ble.active(True)
+events = []
+def irq(event, data):
+    events.append((event, data and data[0], bytes(data[1]) if event == 5 else None))
+ble.irq(irq)
+def wait(wanted):
+    while True:
+        for i in range(len(events)):
+            if events[i][0] == wanted:
+                return events.pop(i)
+        machine.idle()
+ble.gap_scan(0, 30_000, 30_000)
+_, kind, address = wait(5)
+ble.gap_scan(None)
+print("found", address.hex())
+ble.gap_connect(kind, address)
+conn = wait(7)[1]
+print("connected")
+ble.gap_disconnect(conn)
+wait(8)
+print("disconnected")
+"""
+
+
 @pytest.fixture
 def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Airfield]:
     """Of a folder of its own; the test fails if it leaves a server or a socket behind."""
@@ -69,6 +96,12 @@ def servers(field: Airfield) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def events_of(capture: Path) -> list[str]:
+    """Codes of the HCI events in a btsnoop file, as tshark reads them."""
+    command = ["tshark", "-r", str(capture), "-Y", "bthci_evt", "-T", "fields", "-e", "bthci_evt.code"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 class Running:
@@ -121,6 +154,24 @@ def test_two_boards_share_an_air_that_outlives_the_one_that_started_it(air: Airf
     assert back.say("advertise") == "done"
     assert servers(air) == [server]
     assert back.end() == 0
+
+
+def test_a_central_finds_and_connects_to_a_board_of_another_process(air: Airfield, tmp_path: Path) -> None:
+    door = Running("--btsnoop", str(tmp_path / "door.btsnoop"))
+    done = latchwork("micropython", "-c", CENTRAL)
+    assert done.stdout == f"found {door.mac}\nconnected\ndisconnected\n"
+    assert door.end() == 0
+    captured = events_of(tmp_path / "door.btsnoop")
+    assert [code for code in captured if code in ("0x3e", "0x05")] == [
+        "0x3e",
+        "0x05",
+    ]  # connection, disconnection
+
+
+def test_a_capture_that_cannot_be_written_is_refused_at_once() -> None:
+    done = latchwork("micropython", "--btsnoop", "/nowhere/x", "-c", "print(1)")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/nowhere/x" in done.stderr
 
 
 def test_a_named_board_is_the_same_each_time_and_unnamed_ones_differ(air: Airfield) -> None:
