@@ -15,11 +15,12 @@ from hil.air.ops import Identity
 from hil.air.seat import Seat
 from hil.board import flash
 from hil.board.console import Console
-from hil.board.core import BREAK, FLASH_CUT, Cause, Core, Wake
+from hil.board.core import BREAK, FLASH_CUT, FLASH_WORN, Cause, Core, Wake
 from hil.board.description import Description
-from hil.board.flash import Cut, Wear
+from hil.board.flash import Cut, Wear, Worn
 from hil.board.identity import ble_address, unique_id
 from hil.board.nvs import Nvs
+from hil.board.partitions import Partitions
 from hil.board.parts import Door
 from hil.board.peripherals import Peripherals
 from hil.board.pins import Pins
@@ -99,6 +100,7 @@ class Board:
         self.bare = bare
         self._vm: VmProcess | None = None
         self._cut: Cut | None = None
+        self._worn = b""
         self._powered = False
         self._ending: asyncio.Future[tuple[Cause, int]] | None = None
         self._life: asyncio.Task[None] | None = None
@@ -116,6 +118,7 @@ class Board:
         if description.keypad is not None:
             self.keypad = KeyMatrix(description.keypad, self.pins)
         self.peripherals = Peripherals(self.link, self.pins, description)
+        self.partitions = Partitions(self.link, workdir, description.mcu.flash_kib, SLOTS_KIB)
         self.nvs = Nvs(self.link, workdir / "nvs.json")
         self.wifi = Wifi(self.link)
         if medium is not None:
@@ -214,6 +217,11 @@ class Board:
         else:
             self.link.interrupt(CORE, FLASH_CUT, struct.pack("<HBH", *cut))
 
+    def wear_out(self, worn: Worn) -> None:
+        """From the next time that its firmware waits, also after a reset, until told otherwise."""
+        self._worn = worn.packed()
+        self.link.interrupt(CORE, FLASH_WORN, self._worn)
+
     async def wait_off(self, timeout: float) -> None:
         await self.state.wait(OFF, timeout)
 
@@ -250,6 +258,8 @@ class Board:
 
     async def _session(self, cause: Cause) -> Cause:
         """One VM, from its start to its end; returns why the next one starts."""
+        if cause != Cause.SOFT:
+            self.partitions.chip_reset()
         self.state.set(BOOTING)
         self._ending = asyncio.get_running_loop().create_future()
         ours, theirs = socket.socketpair()
@@ -287,6 +297,7 @@ class Board:
             "LATCHWORK_FLASH": str(self.flash_path),
             "LATCHWORK_ROM_FILE": str(self.slots_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)},{cut.slots}",
+            "LATCHWORK_WORN": self._worn.hex(),
             "LATCHWORK_RAW": "1" if raw else "0",
             "LATCHWORK_BARE": "1" if self.bare or self.description.bare else "0",
             "LATCHWORK_DRIFT": str(self.description.mcu.drift_ppm),

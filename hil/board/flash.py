@@ -42,6 +42,22 @@ class Wear(NamedTuple):
     erases: int
 
 
+class Worn(NamedTuple):
+    """Flash at the end of its life: ``bad`` blocks that no operation changes any more, and ``noise_ppm`` wrong bits in a million
+    bytes that are read; the same ``seed`` and the same reads, the same bits."""
+
+    bad: tuple[int, ...] = ()
+    noise_ppm: int = 0
+    seed: int = 1
+
+    def packed(self) -> bytes:
+        if not 0 <= self.noise_ppm <= 1_000_000:
+            raise ValueError(f"{self.noise_ppm} is not within 0..1000000 wrong bits in a million bytes")
+        if not 1 <= self.seed <= 0xFFFFFFFF:
+            raise ValueError(f"seed {self.seed} is outside 1..{0xFFFFFFFF}")
+        return struct.pack(f"<II{len(self.bad)}H", self.noise_ppm, self.seed, *self.bad)
+
+
 def create(path: Path, kib: int) -> None:
     """Make an empty flash of ``kib``; a sparse file, so a board that writes little costs little."""
     if not path.exists():

@@ -25,6 +25,7 @@ from hil.vm.zygote import die_with_parent
 if TYPE_CHECKING:
     from hil.board.description import Description  # loads pydantic
 
+FLASH_KIB = 1024  # of a board that keeps nothing
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "boards" / "esp32.toml"
 OPTIONS = ("--air", "--name", "--btsnoop")
@@ -125,6 +126,7 @@ async def _model(sock: socket.socket, vm: int, options: Ours, description: "Desc
     from hil.board.core import Cause, Core
     from hil.board.identity import ble_address, unique_id
     from hil.board.nvs import Nvs
+    from hil.board.partitions import Partitions
     from hil.board.peripherals import Peripherals
     from hil.board.pins import Pins
     from hil.board.uart import Uarts
@@ -144,6 +146,7 @@ async def _model(sock: socket.socket, vm: int, options: Ours, description: "Desc
     Uarts(link, pins)
     Peripherals(link, pins, description)
     Nvs(link, None)
+    Partitions(link, None, FLASH_KIB, FLASH_KIB)
     Wifi(link)
     Seat(link, Identity(name, ble_address(chip), btsnoop=options.btsnoop), options.air)
     link.connect(sock)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 POST, CALL, REPLY, ERROR, INTERRUPT = range(5)
 CORE, GPIO, BLE, NET, NVS, UART = range(6)
 BUS = 16
+OTA = 17
 
 HEADER = struct.Struct("<BBBBIQ")
 MARK = 0xB0

@@ -7,9 +7,9 @@ it ends, or when a tool holds the raw REPL over a soft reset, the REPL follows.
 import sys
 
 import _board
+import _flash
 import uos as os
 import vfs
-from _flash import Flash, Power
 
 import __main__
 
@@ -42,14 +42,18 @@ def _first_boot():
 
 
 def _mount():
-    power = Power(*[int(number) for number in os.getenv("LATCHWORK_CUT").split(",")])
-    _board.on(_board.CORE, power.cut_at)
+    power = _flash.power
+    power.left, power.where, power.slots = [int(number) for number in os.getenv("LATCHWORK_CUT").split(",")]
+    worn = os.getenv("LATCHWORK_WORN")
+    if worn:
+        power.told(1, bytes.fromhex(worn))
+    _board.on(_board.CORE, power.told)
     bare = not os.getenv("LATCHWORK_ROM")
     if bare:
         sys.modules["vfs"] = __import__("_vfs")  # not one that a file on the path can stand before
     else:
         _choose(power)
-    flash = Flash(os.getenv("LATCHWORK_FLASH"), power)
+    flash = _flash.Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:
         disk = vfs.VfsLfs2(flash)
@@ -75,10 +79,25 @@ def _program():
         __import__("chooser").start()
 
 
+def _mount_rom():
+    """The image in the partition romfs, if there is one, as MicroPython does before boot.py."""
+    import _romfs
+
+    try:
+        vfs.mount(vfs.VfsRom(_romfs.segment()), "/rom")
+    except OSError:
+        return
+    sys.path.extend(["/rom", "/rom/lib"])
+
+
 def boot():
     _mount()
     os.chdir("/")
-    sys.path[:] = ["/bench", "", ".frozen", "/lib", "/rom"]
+    sys.path[:] = ["/bench", "", ".frozen", "/lib"]
+    if os.getenv("LATCHWORK_ROM"):
+        sys.path.append("/rom")
+    else:
+        _mount_rom()
     sys.argv[:] = []
     try:
         if _exists("/boot.py"):

@@ -1,4 +1,4 @@
-"""The board's flash: a block device in a file, whose power can be cut at any write.
+"""The board's flash: a block device in a file, whose power can be cut at any write, and whose blocks can be bad.
 
 A ``Power`` counts program and erase operations of all flash down; the one that brings it to zero is torn as ``where`` says,
 the board loses power and this VM executes nothing more.
@@ -10,6 +10,7 @@ the firmware's heap has no room for it.
 import struct
 
 import _board
+import vfs
 
 BLOCK = 4096
 BEFORE, WITHIN, AFTER = range(3)
@@ -20,26 +21,41 @@ _ERASED = b"\xff" * 64  # a whole block of them would take the firmware's heap
 class Power:
     """It begins to count with the ``slots``-th operation on the partition of the firmware slots; 0: at once."""
 
+    faults = None  # of the file system's flash: hil/vm/modules/_worn.py
+
     def __init__(self, left, where, slots):
         self.left, self.where, self.slots = left, where, slots
 
-    def cut_at(self, op, payload):
+    def told(self, op, payload):
+        if op:
+            self.faults = __import__("_worn").Worn(payload) if payload else None
+            return
         self.left = payload[0] | payload[1] << 8
         self.where = payload[2]
         self.slots = payload[3] | payload[4] << 8
 
 
+power = Power(0, BEFORE, 0)
+
+
+def _open(path):
+    return vfs.VfsPosix().open(path, "r+b")  # the host's files are mounted nowhere
+
+
 class Flash:
-    def __init__(self, path, power):
-        self.file = open(path, "r+b")
-        self._wear = open(path + ".wear", "r+b")
+    """``size`` bytes from ``base`` on; without a size all of the file, which is the file system's flash."""
+
+    def __init__(self, path, power, base=0, size=None):
+        self.file = _open(path)
+        self._wear = _open(path + ".wear")
         self._count = bytearray(4)
-        self._blocks = self.file.seek(0, 2) // BLOCK
+        self._base = base
+        self._blocks = (size or self.file.seek(0, 2)) // BLOCK
+        self._disk = path.endswith("flash.img")
         self.power = power
 
     def readblocks(self, n, buf, off=0):
-        self.file.seek(n * BLOCK + off)
-        self.file.readinto(buf)
+        self.read(n * BLOCK + off, buf)
 
     def writeblocks(self, n, buf, off=0):
         self.write(n, n * BLOCK + off, buf)
@@ -50,12 +66,30 @@ class Flash:
         if op == 5:
             return BLOCK
         if op == 6:
-            self.write(arg, arg * BLOCK, _ERASED, BLOCK // len(_ERASED))
+            self.erase(arg)
         return 0
 
+    def read(self, at, buf):
+        self.file.seek(self._base + at)
+        self.file.readinto(buf)
+        if self._disk and self.power.faults:
+            self.power.faults.flip(buf)
+
+    def erase(self, block):
+        self.write(block, block * BLOCK, _ERASED, BLOCK // len(_ERASED))
+
+    def program(self, at, buf):
+        """As the chip does: bits only go from 1 to 0."""
+        data = bytearray(len(buf))
+        self.file.seek(self._base + at)
+        self.file.readinto(data)
+        for i in range(len(data)):
+            data[i] &= buf[i]
+        self.write(at // BLOCK, at, data)
+
     def write(self, block, at, data, times=1):
-        self._worn(block * 8 + (4 if times > 1 else 0))
-        self.file.seek(at)
+        self._worn(block * 8 + self._base // 512 + (4 if times > 1 else 0))
+        self.file.seek(self._base + at)
         power = self.power
         if power.left and not power.slots:
             power.left -= 1
@@ -67,7 +101,8 @@ class Flash:
                 if power.where != BEFORE:
                     self._put(data, times)
                 _board.reset(_POWER_LOST)
-        self._put(data, times)
+        if not (self._disk and power.faults and power.faults.stuck(block)):
+            self._put(data, times)
 
     def _put(self, data, times):
         for _ in range(times):

@@ -18,14 +18,8 @@ class Rom(Flash):
     def writeblocks(self, n, buf, off=None):
         if off is None:
             for block in range(len(buf) // BLOCK):
-                self.ioctl(6, n + block)
-        at = n * BLOCK + (off or 0)
-        data = bytearray(len(buf))
-        self.file.seek(at)
-        self.file.readinto(data)
-        for i in range(len(data)):
-            data[i] &= buf[i]
-        self.write(n, at, data)
+                self.erase(n + block)
+        self.program(n * BLOCK + (off or 0), buf)
 
 
 def _memory(name):

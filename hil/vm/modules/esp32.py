@@ -54,10 +54,11 @@ class NVS:
 
 
 def __getattr__(name):
-    return getattr(__import__("_esp32"), name)
+    return getattr(__import__("_partition" if name == "Partition" else "_esp32"), name)
 
 
 if _board.bare:
     from _esp32 import *
+    from _partition import Partition
 
     del __getattr__
