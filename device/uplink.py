@@ -144,7 +144,7 @@ class Uplink:
         context.pins = self._parts.config.current.pins or broker["pins"]
         try:
             await self._client.connect(
-                broker["host"], broker["port"], context, broker["server_name"], [self._prefix + "#"]
+                broker["host"], broker["port"], context, broker["server_name"], [self._prefix + "+"]
             )
         except OSError:
             self._certificate.not_let_in()

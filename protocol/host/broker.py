@@ -25,6 +25,8 @@ READY_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 5.0
 # Longer than a decision of the admission may take. Without an admission, a client learns of it this late.
 AUTHORIZATION_DEADLINE_S = 3
+# Each subscription at QoS 1 is a consumer of one stream; the server's own limit, of 1,000, is that of 1,000 devices at a site.
+MAX_CONSUMERS = 100_000
 LOG_TAIL_LINES = 60
 # A client chooses the topics that land in the log: a line longer than this is cut.
 MAX_LOG_LINE = 4096
@@ -227,6 +229,7 @@ class NatsBroker:
                 "store_dir": str(self.directory / "jetstream"),
                 "max_memory_store": 64 << 20,
                 "max_file_store": 1 << 30,
+                "limits": {"default_max_consumers": MAX_CONSUMERS},
             },
             "mqtt": {"host": self.mqtt_host, "port": self.mqtt_port or -1, "tls": tls},
             "accounts": {

@@ -43,6 +43,18 @@ async def test_a_registered_device_speaks_with_the_gateway_both_ways(
             assert (str(up.topic), up.payload) == (f"d/{DEV1}/up/result", b"opened")
 
 
+async def test_a_site_may_have_thousands_of_devices(site: Site, admission: Admission) -> None:
+    # nats-server gives each subscription a consumer of its own, and a stream 1,000 of them unless it is told otherwise.
+    site.decide = lambda certificate, pin, client_id: Permissions((), ("d/+/up/#",))
+    granted = []
+    for client in range(22):
+        name = site.fleet.issue(f"gw_{client:016x}")
+        async with site.client(name, clean_session=False) as keeps:
+            topics = [(f"d/{client}-{number}/up/state", 1) for number in range(50)]
+            granted += [code.value for code in await keeps.subscribe(topics)]  # type: ignore[union-attr]
+    assert granted == [1] * 1100
+
+
 async def test_a_broker_that_died_is_guarded_again_as_soon_as_it_is_back(
     site: Site, admission: Admission
 ) -> None:
