@@ -9,10 +9,10 @@ from benchmarks.heap_report import LIMIT_KIB, idle, next_report, report_from_boo
 from benchmarks.osdp_door import osdp_door
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from benchmarks.site import doors
 from benchmarks.unlock_bluetooth import phone_keys
 from benchmarks.unlocks import in_turn, unlock
+from hil.measure.series import Series
 from hil.phone import Phone
 from hil.vm import shipped
 

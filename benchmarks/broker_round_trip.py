@@ -3,7 +3,7 @@
 from benchmarks.broker import BareBroker
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
+from hil.measure.series import Series
 
 SAMPLES = 2000
 WARM_UP = 50

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from hil.board.board import Board
 from hil.board.description import builtin
 from hil.board.signals import now_us
+from hil.measure.series import Series
 from hil.stack.installation import LISTENING
 from hil.vm.spawner import Zygote
 
 FORKS, BOARDS, COMMANDS = 200, 40, 20
 DEADLINE_S = 20.0
 PROGRAM = "print('ready')"
+VM_LIMIT_MS = 5.0
 COMMAND_LIMIT = 4.0  # of what the bare interpreter takes: a board, and Python to make it, cost something
 
 
@@ -41,7 +42,7 @@ async def measure(run: Run) -> Outcome:
         bare.add(await _run(theirs))
         command.add(await _run(ours))
     lines = [
-        Line("VM from the parent, to its first line: p50", fork.median, "ms"),
+        Line("VM from the parent, to its first line: p50", fork.median, "ms", VM_LIMIT_MS, "limit", 1.0),
         Line("board, power-on to the firmware's first line: p50", board.median, "ms"),
         Line(
             "latchwork micropython -c pass: p50",

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.series import Series
 from hil.board.board import Board
+from hil.measure.series import Series
 from hil.stack.station import execute
 from hil.vm.footprint import BENCH_KIB
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.capture import Packet
-from benchmarks.series import Series
+from hil.measure.series import Series
 from hil.stack import Installation
 
 SEALED_SIZE = 250  # bytes; a sealed command or result in TLS has more, an acknowledgement or a state has less

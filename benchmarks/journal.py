@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from device.journal_store import MAX_SEGMENTS, SEGMENT_RECORDS
 from hil.board.board import Board
 from hil.board.description import builtin
+from hil.measure.series import Series
 from hil.stack.station import execute
 from hil.vm.spawner import Zygote
 from protocol.journal import EVENT_ACCESS_GRANTED

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.series import Series
+from hil.measure.series import Series
 
 MET, MISSED, NO_TARGET = "met", "missed", "told"
 

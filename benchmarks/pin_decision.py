@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.outcome import Line, Outcome
 from benchmarks.provisioned import board
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
+from hil.measure.series import Series
 from protocol.host.calendar_rows import window_row
 from protocol.host.tables import User, users_table
 from protocol.table import MAX_USERS

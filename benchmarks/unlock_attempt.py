@@ -8,10 +8,10 @@ from benchmarks.capture import capture
 from benchmarks.hops import Hops, to_proof
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from benchmarks.site import doors
 from benchmarks.unlocks import in_turn, unlock, warm_up
 from hil.board.signals import now_us
+from hil.measure.series import Series
 from hil.stack import Installation
 
 SAMPLES = 120  # of each way

@@ -4,10 +4,10 @@ import asyncio
 
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from benchmarks.site import doors, energised
 from benchmarks.unlocks import in_turn
 from hil.board.signals import now_us
+from hil.measure.series import Series
 from hil.phone import DoorKey, Phone
 from hil.stack import Installation
 

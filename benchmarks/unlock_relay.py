@@ -5,9 +5,9 @@ from benchmarks.capture import capture
 from benchmarks.hops import to_relay
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from benchmarks.site import doors
 from benchmarks.unlocks import in_turn, unlock, warm_up
+from hil.measure.series import Series
 
 SAMPLES = 240
 TRIPS_EACH = 5  # round trips before each unlock: the peer gets a warm processor

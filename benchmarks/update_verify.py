@@ -3,8 +3,8 @@
 from benchmarks.outcome import Line, Outcome
 from benchmarks.provisioned import board
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from hil import package
+from hil.measure.series import Series
 from hil.vm import image
 
 SAMPLES = 100

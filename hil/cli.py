@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hil.air.cli import app as air
+from hil.fleet.cli import fleet
 from hil.supervisor.cli import app as board
 from hil.wired.cli import app as device
 
@@ -27,6 +28,7 @@ To begin with:
     latchwork up                    a site with three doors to work with, until Ctrl-C
     latchwork micropython FILE      a program on a simulated board
     latchwork board start           a simulated board that stays, for mpremote
+    latchwork fleet --devices 1000  that many doors at one site, under load and faults
     latchwork device flash          the firmware on a board of your own
 
 Each command has a `--help` of its own.
@@ -36,6 +38,7 @@ Each command has a `--help` of its own.
 app.add_typer(board, name="board")
 app.add_typer(device, name="device")
 app.add_typer(air, name="air")
+app.command()(fleet)
 
 LOG_WIDTH = 130  # of tables in a file or a CI log
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -179,14 +180,21 @@ class Installation:
 
     async def provision(self, door: DoorSite, title: str, **policy: Any) -> dict[str, Any]:
         """Make the door and its device in the cloud, put the bundle on the board, restart it; the bundle."""
+        bundle = await self.put_bundle(door, title, **policy)
+        await door.board.reset()
+        return bundle
+
+    async def put_bundle(
+        self, door: DoorSite, title: str, *, station: Executor | None = None, **policy: Any
+    ) -> dict[str, Any]:
+        """Like ``provision``, but the board goes on without the bundle until it is restarted."""
         about = {"site_id": self.site_id, "name": title, **policy}
         door.door_id = (await self.api.post("/v1/doors", about))["id"]
         body = {"door_id": door.door_id, "name": title, "wifi": WIFI}
         bundle = await self.api.post("/v1/devices", body)
         door.device_id = bundle["device_id"]
         await door.board.console.wait_for(LISTENING, CONNECT_DEADLINE_S)
-        await provision(door.board.console.path, bundle)
-        await door.board.reset()
+        await provision(door.board.console.path, bundle, station)
         return bundle
 
     async def connected(self, door: DoorSite, deadline_s: float = CONNECT_DEADLINE_S) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import Executor
 from typing import Any
 
 from mpremote.transport import TransportError
@@ -30,10 +31,11 @@ def execute(port: str, code: str) -> str:
         transport.close()
 
 
-async def provision(port: str, bundle: dict[str, Any]) -> dict[str, Any]:
-    """Apply a bundle; the board's answer. The board needs a reset before it acts on it."""
+async def provision(port: str, bundle: dict[str, Any], station: Executor | None = None) -> dict[str, Any]:
+    """Apply a bundle; the board's answer. The board needs a reset before it acts on it. ``station`` runs the tool, by default
+    a thread of ours, which must not have 1,024 files open: pyserial waits by select(2)."""
     code = f"from device import provision\nprovision.apply({json.dumps(bundle)!r})"
-    printed = await asyncio.to_thread(execute, port, code)
+    printed = await asyncio.get_running_loop().run_in_executor(station, execute, port, code)
     try:
         answer = json.loads(printed.strip().splitlines()[-1])
     except (ValueError, IndexError):

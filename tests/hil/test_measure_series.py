@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from benchmarks.outcome import MET, MISSED, NO_TARGET, Line
 from benchmarks.report import number
-from benchmarks.series import Series
+from hil.measure.series import Series
 
 SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 

@@ -1,0 +1,1 @@
+"""Measuring: samples and what is told of them, and what processes take."""
