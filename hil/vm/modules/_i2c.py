@@ -5,6 +5,7 @@ import struct
 import _board
 import machine
 import utime
+from _until import until
 from micropython import const
 
 _BUS = const(16)  # the channel of the board model
@@ -28,9 +29,10 @@ def _memory_address(memaddr, addrsize):
 
 class _Controller:
     def _ask(self, op, payload=b"", count=0):
+        end = utime.ticks_add(utime.ticks_us(), (len(payload) + count) * 9000000 // self._freq)
         head = bytes((self._scl, self._sda))
         answer = _board.call(_BUS, op, head + payload)
-        utime.sleep_us((len(payload) + count) * 9000000 // self._freq)
+        until(end)
         return answer
 
     def _transfer(self, addr, flags, count=0, data=b""):

@@ -8,6 +8,7 @@ import _board
 import machine
 import umachine
 import utime
+from _until import until
 from micropython import const
 
 _PIXELS = const(3)
@@ -39,21 +40,15 @@ def _of_wave(pin, wave, wanted, timeout):
     if level(wave, begin) != wanted:
         begin = next_edge(wave, start)
         if begin is None or begin - start > timeout:
-            _until(start + timeout)
+            until(start + timeout)
             return -2
     end = next_edge(wave, begin)
     if end is None or end - begin > timeout:
-        _until(begin + timeout)
+        until(begin + timeout)
         return -1
-    _until(end)
+    until(end)
     _resume[0], _resume[1] = pin, end
     return end - begin
-
-
-def _until(at):
-    left = at - utime.ticks_us()
-    if left > 0:
-        utime.sleep_us(left)
 
 
 def bitstream(pin, encoding, timing, data):
@@ -64,6 +59,7 @@ def bitstream(pin, encoding, timing, data):
     if len(timing) != 4:
         raise ValueError("requested length 4 but object has length %d" % len(timing))
     ones = sum(bin(byte).count("1") for byte in data)
+    end = utime.ticks_us()
     took = ones * (timing[2] + timing[3]) + (len(data) * 8 - ones) * (timing[0] + timing[1])
     _board.post(_board.GPIO, _PIXELS, bytes((pin.gpio,)) + data)
-    utime.sleep_us(took // 1000)
+    until(utime.ticks_add(end, took // 1000))

@@ -3,6 +3,7 @@
 import _board
 import machine
 import utime
+from _until import until
 from micropython import const
 
 _BUS = const(16)  # the channel of the board model
@@ -47,9 +48,7 @@ class _Controller:
         answer = b""
         for i in range(0, len(data), _PIECE):
             answer += _board.call(_BUS, _SPI, head + data[i : i + _PIECE])
-        left = utime.ticks_diff(end, utime.ticks_us())
-        if left > 0:
-            utime.sleep_us(left)
+        until(end)
         return _reversed(answer) if self._firstbit else answer
 
 

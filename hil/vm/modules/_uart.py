@@ -6,6 +6,7 @@ from io import IOBase
 import _board
 import machine
 import utime
+from _until import until
 from micropython import const
 
 _INIT = const(0)
@@ -128,12 +129,7 @@ class UART(IOBase):
         )
 
     def _drain(self, but=0):
-        left = utime.ticks_diff(self._free, utime.ticks_us()) - but
-        if left > 2000:
-            _board.sleep_ms(left // 1000 - 1)
-            left = utime.ticks_diff(self._free, utime.ticks_us()) - but
-        if left > 0:
-            utime.sleep_us(left)
+        until(utime.ticks_add(self._free, -but))
 
     def txdone(self):
         return utime.ticks_diff(utime.ticks_us(), self._free) >= 0

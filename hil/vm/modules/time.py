@@ -25,11 +25,11 @@ def sleep(seconds):
 
 
 def time_ns():
-    return (utime.ticks_us() + _board.hello()[1]) * 1000
+    return (_board.hello()[1] + utime.ticks_us()) * 1000
 
 
 def time():
-    return (utime.ticks_us() + _board.hello()[1]) // 1000000
+    return (_board.hello()[1] + utime.ticks_us()) // 1000000
 
 
 def localtime(seconds=None):
