@@ -213,6 +213,9 @@ def micropython(context: typer.Context) -> None:
 
     Boards of separate commands hear each other if they name the same air; without a name they are on the user's own, or that
     of LATCHWORK_AIR. A board that has a name has the same addresses each time. FILE gets its HCI packets, for Wireshark.
+
+    The board is an ESP32 with pin 4 wired to 5 and 12 to 13, or what LATCHWORK_BOARD=FILE.toml describes: wires, devices on its
+    buses, parts of a door.
     """
     from hil.vm.executable import run
 
