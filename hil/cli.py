@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from hil.air.cli import app as air
 from hil.fleet.cli import fleet
+from hil.scenario.cli import app as scenario
 from hil.supervisor.cli import app as board
 from hil.wired.cli import app as device
 
@@ -29,6 +30,7 @@ To begin with:
     latchwork micropython FILE      a program on a simulated board
     latchwork board start           a simulated board that stays, for mpremote
     latchwork fleet --devices 1000  that many doors at one site, under load and faults
+    latchwork scenario run FILE     a scenario: steps on boards, and what is expected
     latchwork device flash          the firmware on a board of your own
 
 Each command has a `--help` of its own.
@@ -39,6 +41,7 @@ app.add_typer(board, name="board")
 app.add_typer(device, name="device")
 app.add_typer(air, name="air")
 app.command()(fleet)
+app.add_typer(scenario, name="scenario")
 
 LOG_WIDTH = 130  # of tables in a file or a CI log
 

@@ -38,6 +38,9 @@ RESULT_UUID = "6c617463-6877-6f72-6b00-000000000004"
 NO_COMPANY = 0xFFFF  # the company identifier under which a door advertises its id
 
 SCAN_TIMEOUT = 6.0  # seconds; a door advertises every 100 ms
+SCAN_SHARE = (
+    0.8  # of a short deadline: a door that is not there is told as such, and not as one that does not answer
+)
 TIMEOUT = 10.0  # seconds for the whole unlock: nobody waits longer in front of a door
 CARRY_TIMEOUT = 60.0  # seconds for a full table over a slow link at MTU 23
 MAX_ANSWERS = 32  # notifications that may wait; a door sends at most 2 at MTU 23
@@ -178,7 +181,7 @@ class Phone:
         attempt = _Attempt(key, action)
         try:
             async with asyncio.timeout(timeout):
-                device = await self._find(key.door_id, key.name, min(timeout, SCAN_TIMEOUT))
+                device = await self._find(key.door_id, key.name, min(SCAN_SHARE * timeout, SCAN_TIMEOUT))
                 attempt.lap("scan_ms")
                 return await self._authenticate(attempt, device)
         except TimeoutError as error:
@@ -194,7 +197,9 @@ class Phone:
         """
         try:
             async with asyncio.timeout(timeout):
-                device = await self._find(cargo.door_id, cargo.door_id, min(timeout, SCAN_TIMEOUT))
+                device = await self._find(
+                    cargo.door_id, cargo.door_id, min(SCAN_SHARE * timeout, SCAN_TIMEOUT)
+                )
                 return await self._hand_over(cargo, device, always)
         except TimeoutError as error:
             raise DoorTimeout(f"{cargo.door_id}: not handed over in {timeout} s") from error

@@ -1,7 +1,7 @@
 """The driver for a simulated board: every protocol, on a ``hil.board.Board``."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from re import Match
 
 from hil.board.board import OFF, Board
@@ -11,6 +11,7 @@ from hil.radio.path_loss import Position
 from hil.rig.expect import Expecter
 from hil.rig.hints import near
 from hil.rig.protocols import Target, Unwired
+from hil.rig.simulated_reader import reader
 from hil.stack.station import execute
 
 LEVEL = "level"
@@ -144,31 +145,6 @@ class SimulatedRadio:
         ble.place(position)
 
 
-class SimulatedReader:
-    """ReaderProtocol: a Wiegand reader; keys go to the matrix keypad if there is one, else to the reader's."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-
-    async def card(self, facility: int, number: int) -> None:
-        if self._board.description.wiegand is None:
-            raise Unwired(f"{self._board.name} has no card reader: give it the description reader_door")
-        await self._board.wiegand.card(facility, number)
-
-    async def key(self, keys: str) -> None:
-        tap = self._tap()
-        for name in keys:
-            await tap(name)
-
-    def _tap(self) -> Callable[[str], Awaitable[None]]:
-        about = self._board.description
-        if about.keypad is not None:
-            return self._board.keypad.tap
-        if about.wiegand is not None:
-            return self._board.wiegand.key
-        raise Unwired(f"{self._board.name} has no keypad: give it the description reader_door")
-
-
 class SimulatedFlash:
     """FlashProtocol."""
 
@@ -208,5 +184,5 @@ def target(board: Board) -> Target:
         SimulatedPins(board),
         SimulatedFlash(board),
         SimulatedRadio(board),
-        SimulatedReader(board),
+        reader(board),
     )

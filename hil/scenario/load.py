@@ -1,0 +1,187 @@
+"""From a file to the cases that it describes, or to its mistakes, each with line and column."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hil.board.description import BOARDS, DescriptionError, builtin, load_description
+from hil.rig.hints import near
+from hil.scenario.document import Document, Mistake, Place, ScenarioError, read
+from hil.scenario.header import BoardIn, Header, board_files
+from hil.scenario.parameters import MAX_CASES, Parameters, Scalar, combinations, substituted
+from hil.scenario.steps import Step, StepReader
+
+STEPS, AFTERWARDS = "steps", "afterwards"
+_LISTS = (STEPS, AFTERWARDS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination of parameters: what is run, and what it is called."""
+
+    header: Header
+    steps: tuple[Step, ...]
+    afterwards: tuple[Step, ...]
+    parameters: Parameters
+    varied: Parameters  # those of the matrix
+    path: Path
+
+    @property
+    def title(self) -> str:
+        values = ", ".join(f"{name}={value}" for name, value in self.varied.items())
+        return f"{self.header.name} ({values})" if values else self.header.name
+
+
+@dataclass(frozen=True)
+class ScenarioFile:
+    """A file without a mistake."""
+
+    path: Path
+    cases: tuple[Case, ...]
+
+    @property
+    def header(self) -> Header:
+        return self.cases[0].header
+
+
+def load(path: Path, settings: Mapping[str, str] | None = None) -> ScenarioFile:
+    """Read a file, with parameters set; raises ScenarioError with every mistake in it."""
+    return loaded(read(path), path, settings or {})
+
+
+def loaded(document: Document, path: Path, settings: Mapping[str, str]) -> ScenarioFile:
+    """The same of a document."""
+    if not isinstance(document.value, dict):
+        raise ScenarioError([document.mistake((), "a scenario is a map with name and steps")])
+    mistakes: list[Mistake] = []
+    defaults, matrix = _varied(document, settings, mistakes)
+    cases: list[Case] = []
+    for values in combinations(matrix):
+        if len(cases) == MAX_CASES:
+            mistakes.append(document.mistake(("matrix",), f"makes more than {MAX_CASES} cases"))
+            break
+        case = _case(document, path, {**defaults, **values}, values, mistakes)
+        if case is not None:
+            cases.append(case)
+    if mistakes or not cases:
+        raise ScenarioError(list(dict.fromkeys(mistakes)))
+    return ScenarioFile(path, tuple(cases))
+
+
+def _varied(
+    document: Document, settings: Mapping[str, str], mistakes: list[Mistake]
+) -> tuple[dict[str, Scalar], dict[str, list[Scalar]]]:
+    """Parameters with what was set, and the matrix without it."""
+    defaults = document.value.get("parameters")
+    matrix = document.value.get("matrix")
+    known = dict(defaults) if isinstance(defaults, dict) else {}
+    rows = (
+        {name: row for name, row in matrix.items() if isinstance(row, list)}
+        if isinstance(matrix, dict)
+        else {}
+    )
+    for name, text in settings.items():
+        if name not in known:
+            mistakes.append(
+                document.mistake(("parameters",), f"--set {name}: no such parameter{near(name, known)}")
+            )
+            continue
+        known[name] = _typed(text, known[name])
+        rows.pop(name, None)
+    return known, rows
+
+
+def _typed(text: str, like: Any) -> Scalar:
+    """What was set, as the type of the default if it fits."""
+    if isinstance(like, bool):
+        return text.lower() in ("true", "yes", "on", "1")
+    for kind in (int, float):
+        if isinstance(like, kind):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _case(
+    document: Document, path: Path, parameters: Parameters, varied: Parameters, mistakes: list[Mistake]
+) -> Case | None:
+    before = len(mistakes)
+    whole = {
+        name: item
+        if name in ("parameters", "matrix")
+        else substituted(document, item, (name,), parameters, mistakes)
+        for name, item in document.value.items()
+    }
+    header = _header(document, {name: item for name, item in whole.items() if name not in _LISTS}, mistakes)
+    reader = StepReader(document, mistakes, header)
+    lists = {name: reader.steps(whole.get(name, []), (name,)) for name in _LISTS}
+    if not lists[STEPS] and len(mistakes) == before:
+        mistakes.append(document.mistake((STEPS,), "a scenario has at least one step"))
+    if header is not None:
+        mistakes.extend(document.mistake(place, message) for place, message in header.strangers())
+        mistakes.extend(_missing(document, header, path.parent))
+        if lists[AFTERWARDS] and header.exhaustive is None:
+            mistakes.append(
+                document.mistake((AFTERWARDS,), "is for scenarios with exhaustive; make them steps")
+            )
+    if header is None or len(mistakes) > before:
+        return None
+    return Case(header, lists[STEPS], lists[AFTERWARDS], parameters, varied, path)
+
+
+def _header(document: Document, value: Mapping[str, Any], mistakes: list[Mistake]) -> Header | None:
+    try:
+        return Header.model_validate(value)
+    except ValidationError as error:
+        known = {field.alias or name for name, field in Header.model_fields.items()} | set(_LISTS)
+        mistakes.extend(explained(document, error, (), known))
+        return None
+
+
+def explained(
+    document: Document, error: ValidationError, above: Place, known: Iterable[str]
+) -> list[Mistake]:
+    """Pydantic's complaints as mistakes of the file."""
+    found: list[Mistake] = []
+    for issue in error.errors(include_url=False):
+        inner = tuple(part for part in issue["loc"] if part != "[key]")
+        if issue["type"] == "extra_forbidden":
+            names = known if len(inner) == 1 else BoardIn.model_fields if inner[0] == "boards" else ()
+            message = f"unknown field {inner[-1]}{near(str(inner[-1]), names)}"
+        elif issue["type"] == "missing":
+            message = f"{inner[-1]} is missing"
+        else:
+            message = issue["msg"].removeprefix("Value error, ")
+            message = f"{inner[-1]}: {message}" if inner else message
+        found.append(document.mistake((*above, *inner), message))
+    return found
+
+
+def _missing(document: Document, header: Header, folder: Path) -> list[Mistake]:
+    """Files and descriptions of boards that are not there."""
+    found: list[Mistake] = []
+    for name, board in header.boards.items():
+        place = ("boards", name)
+        try:
+            if board.description.endswith(".toml"):
+                load_description(folder / board.description)
+            elif not (BOARDS / f"{board.description}.toml").exists():
+                known = [path.stem for path in BOARDS.glob("*.toml")]
+                hint = near(board.description, known)
+                found.append(
+                    document.mistake((*place, "description"), f"no description {board.description}{hint}")
+                )
+            else:
+                builtin(board.description)
+        except DescriptionError as error:
+            found.append(document.mistake((*place, "description"), str(error)))
+        try:
+            board_files(board, folder)
+        except OSError as error:
+            found.append(document.mistake((*place, "files"), f"{error.filename}: {error.strerror}"))
+    return found

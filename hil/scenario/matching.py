@@ -1,0 +1,31 @@
+"""Whether JSON is as a scenario expects it: what it names must be there; the rest may be anything."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+def matches(value: Json, wanted: Json) -> bool:
+    return not lacks(value, wanted)
+
+
+def lacks(value: Json, wanted: Json) -> dict[str, Any]:
+    """What is there instead, of the fields that are not as wanted."""
+    wrong: dict[str, Any] = {}
+    for name, item in wanted.items():
+        seen = value.get(name, "nothing")
+        if isinstance(item, Mapping) and isinstance(seen, Mapping):
+            if inner := lacks(seen, item):
+                wrong[name] = inner
+        elif seen != item:
+            wrong[name] = seen
+    return wrong
+
+
+def gist(value: Json) -> str:
+    """``type door_forced, status granted``."""
+    return ", ".join(
+        f"{name} ({gist(item)})" if isinstance(item, Mapping) else f"{name} {item}"
+        for name, item in value.items()
+    )

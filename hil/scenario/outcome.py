@@ -1,0 +1,75 @@
+"""How a case ended, and how that is told."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hil.report import Step as Shown
+from hil.rig.expect import TAIL
+from hil.scenario.quantities import shown
+
+Verdict = Literal["passed", "failed", "timeout", "error"]
+EXIT = {"passed": 0, "failed": 1, "error": 1, "timeout": 42}
+
+
+@dataclass
+class Outcome:
+    """Seconds: ``setup_s`` until the boards were ready, ``steps_s`` of the steps, on the boards' own clock."""
+
+    title: str
+    path: Path
+    seed: int
+    settings: Mapping[str, str]
+    verdict: Verdict = "passed"
+    where: str = ""  # the step that failed
+    expected: str = ""
+    seen: str = ""
+    setup_s: float = 0.0
+    steps_s: float = 0.0
+    steps: list[Shown] = field(default_factory=list)
+    consoles: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == "passed"
+
+    @property
+    def again(self) -> str:
+        """The command that does the same again."""
+        words = ["latchwork", "scenario", "run", str(self.path), "--seed", str(self.seed)]
+        for name, value in self.settings.items():
+            words += ["--set", f"{name}={value}"]
+        return shlex.join(words)
+
+    def reason(self) -> str:
+        """In one line."""
+        told = f"expected {self.expected}; saw {self.seen}" if self.expected else self.seen
+        return f"{self.where}: {told}" if self.where else told
+
+    def line(self) -> str:
+        """The verdict with its times."""
+        times = f"set-up {shown(round(self.setup_s, 2))}, steps {shown(round(self.steps_s, 2))}"
+        return f"{self.verdict.upper():<8} {self.title}  ({times}, seed {self.seed})"
+
+    def failure(self) -> list[str]:
+        """All that somebody needs to know of one that did not pass."""
+        lines = [f"  at {self.where}"] if self.where else []
+        lines += [f"  expected  {self.expected}"] if self.expected else []
+        lines += [f"  saw       {self.seen}"]
+        for name, text in self.consoles.items():
+            lines.append(f"  console of {name}, its end:")
+            lines += [f"    | {_printable(line)}" for line in text[-TAIL:].rstrip("\n").split("\n")]
+        return [*lines, f"  seed {self.seed}; the same again:", f"    {self.again}"]
+
+
+def _printable(line: str) -> str:
+    """A board may print what moves a terminal's cursor, or worse."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+
+
+def exit_code(outcomes: list[Outcome]) -> int:
+    """0 passed; 42 if a time-out was all that went wrong; 1 for any other failure."""
+    codes = {EXIT[outcome.verdict] for outcome in outcomes} - {0}
+    return 0 if not codes else 42 if codes == {42} else 1

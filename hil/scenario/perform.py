@@ -1,0 +1,120 @@
+"""Does steps: one after the other, repeated, at the same time; and once for each write, with the power cut there."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from hil.board.signals import WaitTimeout
+from hil.report import Step as Shown
+from hil.rig.protocols import Unwired
+from hil.scenario.api import Scenario
+from hil.scenario.header import ExhaustiveIn
+from hil.scenario.load import Case
+from hil.scenario.steps import PARALLEL, REPEAT, Step
+from hil.scenario.verb import StepFailed
+from hil.scenario.world import Unit, World
+
+LAP_S = 300.0  # a bound: the timeout of the scenario is shorter
+SETTLE_S = 2.0  # in which a step that failed by a power cut learns that it was one
+
+
+class Misstep(Exception):
+    """A step failed; ``step`` is the innermost."""
+
+    def __init__(self, step: Step, cause: StepFailed) -> None:
+        super().__init__(f"line {step.line}: {step.title}: {cause}")
+        self.step = step
+        self.cause = cause
+
+
+async def perform(scenario: Scenario, steps: Iterable[Step]) -> None:
+    """Raises Misstep."""
+    for step in steps:
+        await perform_one(scenario, step)
+
+
+async def perform_one(scenario: Scenario, step: Step) -> None:
+    """Raises Misstep."""
+    if step.word == REPEAT:
+        for _ in range(step.times):
+            await perform(scenario, step.steps)
+    elif step.word == PARALLEL:
+        await _together(scenario, step.steps)
+    else:
+        await _act(scenario, step)
+
+
+async def _act(scenario: Scenario, step: Step) -> None:
+    method: Any = scenario
+    for name in step.path:
+        method = getattr(method, name)
+    try:
+        await method(**dict(step.arguments))
+    except StepFailed as error:
+        raise Misstep(step, error) from None
+    except (WaitTimeout, Unwired) as error:
+        raise Misstep(step, StepFailed(step.title, str(error))) from None
+
+
+async def _together(scenario: Scenario, steps: Iterable[Step]) -> None:
+    """The first that fails ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(perform_one(scenario, step))
+    except* Misstep as errors:
+        raise errors.exceptions[0] from None
+
+
+async def exhaust(scenario: Scenario, world: World, case: Case, about: ExhaustiveIn, shown: Shown) -> None:
+    """Steps and afterwards, once for each write to a board's flash. Raises Misstep, or StepFailed for what is no step's."""
+    unit = world.unit(about.board)
+    laps: dict[str, int] = {}
+    for where in about.where:
+        write = about.every
+        while await _lap(scenario, unit, case, write, where):
+            laps[where] = laps.get(where, 0) + 1
+            shown.summary = ", ".join(f"{count} cuts {name} a write" for name, count in laps.items())
+            write += about.every
+            if write > about.limit:
+                raise StepFailed(
+                    f"at most {about.limit} writes", "more: raise exhaustive.limit if that is right"
+                )
+    shown.evidence["cuts"] = dict(laps)
+    if not sum(laps.values()):
+        raise StepFailed("a write to cut the power at", "steps that write nothing")
+
+
+async def _lap(scenario: Scenario, unit: Unit, case: Case, write: int, where: str) -> bool:
+    """One run of the steps; whether the power was cut in it. The board runs again afterwards."""
+    unit.target.flash.cut_power_at(write, where)
+    cut = await _cut_short(scenario, unit, case.steps)
+    await unit.target.power.cycle()  # takes back a cut that was never reached
+    try:
+        await perform(scenario, case.afterwards)
+    except Misstep as error:
+        told = f"{error.cause.seen}, after a power cut {where} write {write}" if cut else error.cause.seen
+        raise Misstep(error.step, StepFailed(error.cause.expected, told)) from None
+    return cut
+
+
+async def _cut_short(scenario: Scenario, unit: Unit, steps: tuple[Step, ...]) -> bool:
+    """Whether the board lost its power while it did the steps."""
+    working = asyncio.create_task(perform(scenario, steps))
+    dying = asyncio.create_task(unit.target.power.wait_off(LAP_S))
+    try:
+        await asyncio.wait((working, dying), return_when=asyncio.FIRST_COMPLETED)
+        if dying.done():
+            await dying
+            return True
+        if working.exception() is None:
+            return False
+        # A phone may notice a power cut before we do.
+        await asyncio.wait((dying,), timeout=SETTLE_S)
+        if not dying.done():
+            await working
+        return True
+    finally:
+        for task in (working, dying):
+            task.cancel()
+        await asyncio.gather(working, dying, return_exceptions=True)

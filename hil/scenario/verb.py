@@ -1,0 +1,75 @@
+"""Verbs: a method of the Python API is a step of a YAML file, by its own signature and docstring."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "_is_verb"
+_STRICT = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=lambda name: kebab(name))
+
+
+class StepFailed(Exception):
+    """A board, a phone or the cloud did not do what was expected."""
+
+    def __init__(self, expected: str, seen: str) -> None:
+        super().__init__(f"expected {expected}; saw {seen}")
+        self.expected = expected
+        self.seen = seen
+
+
+def verb(method: F) -> F:
+    """Make a method a step. Its first parameter is what a bare value stands for: ``delay: 200ms``."""
+    setattr(method, _MARK, True)
+    return method
+
+
+def kebab(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """``path`` leads from the scenario to the method; ``name`` is the word in the file."""
+
+    name: str
+    path: tuple[str, ...]
+    about: str
+    model: type[BaseModel]
+
+    @property
+    def short(self) -> str:
+        """The field that a bare value stands for; empty if there is none."""
+        return next(iter(self.model.model_fields), "")
+
+    def arguments(self, value: Any) -> dict[str, Any]:
+        """Raises pydantic's ValidationError."""
+        if value is None:
+            value = {}
+        elif not isinstance(value, dict):
+            value = {self.short: value}
+        valid = self.model.model_validate(value)
+        return {name: getattr(valid, name) for name in self.model.model_fields}
+
+
+def verbs_of(owner: type, *above: str) -> dict[str, Verb]:
+    """The verbs of a class by their names in a file, in the order of the class."""
+    found: dict[str, Verb] = {}
+    for base in reversed(owner.__mro__):
+        for name, method in vars(base).items():
+            if getattr(method, _MARK, False):
+                found[kebab(name)] = _verb(name, method, above)
+    return found
+
+
+def _verb(name: str, method: Callable[..., Any], above: tuple[str, ...]) -> Verb:
+    hints = get_type_hints(method, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(method).parameters.values())[1:]:
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], Field(default))
+    model = create_model(kebab(name), __config__=_STRICT, __doc__=inspect.getdoc(method), **fields)
+    return Verb(kebab(name), (*above, name), inspect.getdoc(method) or "", model)

@@ -1,0 +1,229 @@
+"""What one case of a scenario acts on: its boards, its phones, and the names that its steps use."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import random
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from hil.board.board import Board
+from hil.board.description import Description, builtin, load_description
+from hil.phone import Phone
+from hil.radio.medium import Medium
+from hil.radio.path_loss import Position
+from hil.rig.hints import near
+from hil.rig.protocols import Target
+from hil.rig.simulated import target
+from hil.rig.strategy import Strategy
+from hil.scenario.bench import Bench, Json
+from hil.scenario.header import BoardIn, Header, board_files
+from hil.scenario.verb import StepFailed
+from hil.stack.api import ApiError
+from hil.stack.installation import DoorSite, Installation
+from hil.vm import image
+
+ONLINE_S = 30.0
+
+
+class Crashed(Exception):
+    """A VM ended by a signal."""
+
+
+@dataclass
+class Unit:
+    """One board of the case. ``door`` is its place in the cloud, if it is a door of the site."""
+
+    board: Board
+    target: Target
+    strategy: Strategy
+    door: DoorSite | None = None
+
+    @property
+    def name(self) -> str:
+        return self.board.name
+
+
+def position(at: list[float] | None) -> Position | None:
+    return Position(*at) if at is not None else None
+
+
+class World:
+    """``names`` are what ``{name}`` stands for in the ``api`` steps: doors, devices, and what steps saved."""
+
+    def __init__(self, bench: Bench, header: Header, source: Path, seed: int) -> None:
+        """``source`` is the folder that the scenario's own files are beside."""
+        self.bench = bench
+        self.header = header
+        self.seed = seed
+        self.units: dict[str, Unit] = {}
+        self.phones: dict[str, Phone] = {}
+        self.keys: dict[tuple[str, str], Json] = {}  # of a phone, for a door
+        self.key_ids: dict[str, str] = {}  # of a phone
+        self.names: dict[str, str] = {}
+        self.crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.first_event = 0
+        self._source = source
+        self._folder = bench.case_folder()
+        self.medium = Medium(eager=True, seed=seed)
+        self._site: Installation | None = None
+
+    @property
+    def site(self) -> Installation:
+        if self._site is None:
+            raise StepFailed("a site", "a scenario without one: it needs a door, or site: true")
+        return self._site
+
+    def random(self, purpose: str) -> random.Random:
+        """A source that gives the same for the same seed and purpose."""
+        return random.Random(self.seed ^ zlib.crc32(purpose.encode()))  # noqa: S311 - for faults, not secrets
+
+    def unit(self, name: str | None = None) -> Unit:
+        """A board by its name; the first without one."""
+        if name is None:
+            return next(iter(self.units.values()))
+        if name not in self.units:
+            raise StepFailed(f"a board {name}", f"none of that name{near(name, self.units)}")
+        return self.units[name]
+
+    def door(self, name: str | None = None) -> DoorSite:
+        """The same, for one that is a door of the site."""
+        unit = self.unit(name)
+        if unit.door is None:
+            raise StepFailed(
+                f"{unit.name} as a door of the site", "a board without the door firmware, or no site"
+            )
+        return unit.door
+
+    def phone(self, name: str | None = None) -> Phone:
+        if name is None and self.phones:
+            return next(iter(self.phones.values()))
+        if name is None or name not in self.phones:
+            raise StepFailed(
+                f"a phone {name or ''}".strip(), f"none of that name{near(name or '', self.phones)}"
+            )
+        return self.phones[name]
+
+    async def start(self) -> None:
+        """All boards up and, if they are doors of a site, online; all phones with their keys."""
+        if self.header.has_site:
+            self._site = await self.bench.site()
+        for name, about in self.header.boards.items():
+            self._make(name, about)
+        async with asyncio.TaskGroup() as group:
+            for name, unit in self.units.items():
+                group.create_task(self._bring_up(unit, self.header.boards[name]))
+        if self._site is not None:
+            self.names["site"] = self._site.site_id
+        for name, phone in self.header.phones.items():
+            self.phones[name] = Phone.on(self.medium, name, position=position(phone.at))
+            doors = (
+                [unit.name for unit in self.units.values() if unit.door] if phone.keys is None else phone.keys
+            )
+            if doors:
+                await self.give_key(name, doors, phone.terms)
+        if self._site is not None:
+            self.first_event = len(self.bench.log.events)  # set-up is no part of the story
+
+    async def stop(self) -> None:
+        """Everything of the case ends; the site forgets its devices, if there is a cloud to tell."""
+        if self._site is not None and self._site.cloud.running:
+            with contextlib.suppress(httpx.HTTPError, ApiError):
+                for unit in self.units.values():
+                    if unit.door is not None and unit.door.device_id:
+                        await self._site.api.post(f"/v1/devices/{unit.door.device_id}/retire")
+        for phone in self.phones.values():
+            await phone.aclose()
+        for unit in self.units.values():
+            (self._folder / f"{unit.name}.console.log").write_text(unit.target.console.text)
+            unit.target.reader.remove()
+            await unit.board.stop()
+        await self.medium.aclose()
+
+    async def give_key(self, phone: str, doors: list[str], terms: Mapping[str, Any]) -> str:
+        """A user, a key, and its bundle on the phone; the key's id."""
+        api = self.site.api
+        user = await api.post("/v1/users", {"name": phone})
+        ids = {self.door(name).door_id: name for name in doors}
+        body = {"user_id": user["id"], "door_ids": list(ids), "name": f"{phone}'s key", **terms}
+        key = await api.post("/v1/keys", body)
+        bundle = await api.post(f"/v1/keys/{key['id']}/mobile")
+        self.keys |= {(phone, ids[entry["door_id"]]): entry for entry in bundle["doors"]}
+        self.key_ids[phone] = self.names[f"{phone}.key"] = str(key["id"])
+        self.names[f"{phone}.user"] = str(user["id"])
+        return str(key["id"])
+
+    def _make(self, name: str, about: BoardIn) -> None:
+        description = self._description(about)
+        board = Board(
+            description,
+            name,
+            self._folder / name,
+            vm=self.bench.zygote,
+            medium=self.medium,
+            position=position(about.at),
+            firmware=None if about.is_door else bare_firmware(),
+            trace=self.bench.trace,
+        )
+        door = DoorSite(name, board) if about.is_door and self._site is not None else None
+        driver = target(board)
+
+        async def provision(title: str, policy: Mapping[str, Any]) -> None:
+            assert door is not None
+            bundle = await self.site.provision(door, title, **policy)
+            driver.reader.install(base64.b64decode(bundle["k_dev"]))
+            self._named(name, door)
+            await self.site.connected(door, ONLINE_S)
+
+        self.units[name] = Unit(board, driver, Strategy(driver, provision), door)
+        board.state.listen(lambda _: self._look(board))
+        self.bench.scribe.watch(board)
+
+    def _named(self, name: str, door: DoorSite) -> None:
+        self.names |= {name: door.door_id, f"{name}.device": door.device_id}
+        self.bench.door_names[door.door_id] = name
+        self.bench.device_names[door.device_id] = name
+
+    def _description(self, about: BoardIn) -> Description:
+        if about.description.endswith(".toml"):
+            found = load_description(self._source / about.description)
+        else:
+            found = builtin(about.description)
+        if about.drift_ppm:
+            mcu = found.mcu.model_copy(update={"drift_ppm": about.drift_ppm})
+            found = found.model_copy(update={"mcu": mcu})
+        return found
+
+    async def _bring_up(self, unit: Unit, about: BoardIn) -> None:
+        if unit.door is not None:
+            title = unit.name.replace("-", " ").title()
+            await unit.strategy.online(title, about.policy, self._wiring(unit))
+        else:
+            await unit.strategy.program(board_files(about, self._source))
+
+    @staticmethod
+    def _wiring(unit: Unit) -> dict[str, bytes]:
+        """The pin map of a board that is not wired as the firmware takes it to be."""
+        about = unit.board.description
+        pins = dict(about.pin_map)
+        for line in about.uart:
+            if line.kind == "osdp":
+                ends = {"uart": line.number, "tx": line.tx, "rx": line.rx, "baud": line.baud or 9600}
+                pins["osdp"] = {**ends, **({} if line.de is None else {"de": line.de}), "address": 1}
+        return {} if pins == builtin().pin_map else {"pins.json": json.dumps(pins).encode()}
+
+    def _look(self, board: Board) -> None:
+        """A VM that was killed by a signal ends the case: what it would do next is chance."""
+        if board.exits and board.exits[-1] < 0 and not self.crashed.done():
+            self.crashed.set_result(f"the VM of {board.name} ended by signal {-board.exits[-1]}")
+
+
+def bare_firmware() -> Path:
+    """An image without firmware: plain MicroPython."""
+    return image.cached("bare", {}, lambda _: {"bare.txt": b""}, ())

@@ -1,0 +1,185 @@
+"""``latchwork scenario run``: its exit codes, what it tells of a failure, what it writes, and that nothing outlives it."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from junitparser import JUnitXml
+from typer.testing import CliRunner
+
+from hil.cli import app
+from hil.trace import read_vcd
+from tests.system.processes import descendants, gone
+
+LATCHWORK = str(Path(sys.executable).with_name("latchwork"))
+DEADLINE_S = 90
+# A board without firmware: these are about the runner, and a board starts in a moment.
+LAMP = """
+name: Lamp
+boards:
+  lamp:
+    program: |
+      import time
+      from machine import Pin
+      led, button = Pin(2, Pin.OUT, value=0), Pin(14, Pin.IN, Pin.PULL_UP)
+      print("ready")
+      while True:
+          led.value(not button.value())
+          time.sleep_ms(2)
+"""
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+def scenario(folder: Path, steps: str, head: str = LAMP, name: str = "lamp.yaml") -> Path:
+    path = folder / name
+    path.write_text(f"{head}steps:\n{textwrap.indent(textwrap.dedent(steps), '  ')}\n")
+    return path
+
+
+def latchwork(*arguments: object) -> Ran:
+    """In this process: starting the command costs more than a scenario does."""
+    done = CliRunner().invoke(app, ["scenario", *map(str, arguments)])
+    return Ran(done.exit_code, done.stdout, done.stderr)
+
+
+LIT = """
+- wait-serial: ready
+- press: {button: rex, time: 0}
+- expect-pin: {part: led, value: 1, within: 5s}
+"""
+DARK = "- wait-serial: ready\n- expect-pin: {part: led, value: 1, within: 50ms}"
+
+
+def test_what_passes_writes_junit_html_and_waveforms(tmp_path: Path) -> None:
+    path = scenario(tmp_path, LIT, LAMP + "parameters: {a: 1}\nmatrix: {a: [1, 2]}\n")
+    junit, html, vcd = tmp_path / "out" / "j.xml", tmp_path / "r.html", tmp_path / "r.vcd"
+    ran = latchwork("run", path, "--junit", junit, "--html", html, "--vcd", vcd, "--seed", 5)
+    assert ran.code == 0, ran.out + ran.err
+    assert "2 passed, 0 failed" in ran.out
+    (suite,) = JUnitXml.fromfile(str(junit))
+    assert (suite.tests, suite.failures, suite.errors) == (2, 0, 0)
+    assert [case.name for case in suite] == ["Lamp (a=1)", "Lamp (a=2)"]
+    seeds = ElementTree.parse(junit).findall(".//testcase/properties/property[@name='seed']")
+    assert [found.get("value") for found in seeds] == ["5", "5"]
+    led = read_vcd(vcd).traces["lamp.led"]
+    assert len(led.edges("1")) == 2
+    page = html.read_text()
+    assert "wait-serial ready" in page
+    assert "<svg" in page
+
+
+def test_a_failure_tells_what_was_expected_and_seen_the_console_and_how_to_see_it_again(
+    tmp_path: Path,
+) -> None:
+    path, junit = scenario(tmp_path, DARK), tmp_path / "j.xml"
+    ran = latchwork("run", path, "--junit", junit, "--seed", 77)
+    assert ran.code == 1
+    for told in (
+        "FAILED   Lamp",
+        f"line {path.read_text().splitlines().index('  - expect-pin: {part: led, value: 1, within: 50ms}') + 1}:",
+        "expected  led.level = 1 within 50ms",
+        "saw       0 all the time",
+        "console of lamp, its end:\n    | ",
+        "ready\n  seed 77",
+        f"latchwork scenario run {path} --seed 77",
+    ):
+        assert told in ran.out
+    (suite,) = JUnitXml.fromfile(str(junit))
+    assert suite.failures == 1
+    (case,) = suite
+    assert "saw 0 all the time" in case.result[0].message
+    assert "ready\n" in case.system_out
+
+
+def test_a_time_out_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    path = scenario(tmp_path, "- delay: 1h", LAMP + "timeout: 200ms\n")
+    ran = latchwork("run", path)
+    assert ran.code == 42
+    assert "TIMEOUT  Lamp" in ran.out
+    assert "the steps took longer than 200ms" in ran.out
+    both = latchwork("run", path, scenario(tmp_path, DARK, name="dark.yaml"))
+    assert both.code == 1
+
+
+def test_mistakes_and_wrong_options_are_told_before_anything_is_run(tmp_path: Path) -> None:
+    wrong = scenario(tmp_path, "- expct-pin: {part: led}", name="wrong.yaml")
+    right = scenario(tmp_path, LIT)
+    for arguments, told in (
+        (["run", right, wrong], "did you mean expect-pin?"),
+        (["lint", right, wrong], f"{wrong}:{wrong.read_text().count(chr(10))}:5: unknown step expct-pin"),
+        (["run", tmp_path / "nowhere.yaml"], "No such file"),
+        (["run", right, "--set", "speed=1"], "--set speed: no such parameter"),
+        (["run", right, "--set", "speed"], "write NAME=VALUE"),
+        (["run", right, "--junit", tmp_path], "Is a directory"),
+    ):
+        ran = latchwork(*arguments)
+        assert (ran.code, told in ran.err, ran.out) == (2, True, ""), ran
+    assert latchwork("lint", right).code == 0
+
+
+def test_a_vm_that_crashes_is_told_and_ends_the_scenario(tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        """
+        - wait-serial: ready
+        - write-serial: "\\x03"
+        - wait-serial: ">>> "
+        - write-serial: "print('last words'); import uctypes; uctypes.bytearray_at(8, 8)[0] = 1\\r\\n"
+        - delay: 1h
+        """,
+    )
+    ran = latchwork("run", path)
+    assert ran.code == 1, ran.out
+    assert "the VM of lamp ended by signal 11" in ran.out
+    assert "| last words" in ran.out
+
+
+def test_the_seed_of_the_command_is_stronger_than_that_of_the_file(tmp_path: Path) -> None:
+    path = scenario(tmp_path, "- delay: {time: 1ms, upto: 20ms}", LAMP + "seed: 3\n")
+    assert "seed 3)" in latchwork("run", path).out
+    assert "seed 9)" in latchwork("run", path, "--seed", 9).out
+
+
+def test_a_full_disk_is_an_error_and_not_a_hang(tmp_path: Path) -> None:
+    path = scenario(tmp_path, LIT)
+    command = f"ulimit -f 8; exec {LATCHWORK} scenario run {path} --html {tmp_path / 'r.html'}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "File too large" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_nothing_outlives_a_run_that_is_killed_and_two_run_side_by_side(tmp_path: Path) -> None:
+    waiting = scenario(tmp_path, "- wait-serial: ready\n- delay: 1h", LAMP + "timeout: 1h\n", "waiting.yaml")
+    process = await asyncio.create_subprocess_exec(
+        LATCHWORK, "scenario", "run", str(waiting), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    while b"wait-serial" not in await asyncio.wait_for(process.stdout.readline(), DEADLINE_S):
+        pass
+    children = descendants(process.pid)
+    assert len(children) >= 2, "a zygote and a VM"
+    other = await asyncio.to_thread(latchwork, "run", scenario(tmp_path, DARK))
+    assert other.code == 1, other.out
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    await gone(children)
+
+
+@pytest.mark.parametrize("command", ["schema", "list"])
+def test_what_is_there_is_told(command: str) -> None:
+    ran = latchwork(command)
+    assert ran.code == 0
+    assert "expect-pin" in ran.out or "unlock_offline.yaml" in ran.out
