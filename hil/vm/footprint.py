@@ -5,4 +5,4 @@ their code, names and tables are in its flash. Here they are Python modules in t
 this much on top of what the description grants the firmware.
 """
 
-BENCH_KIB = 28
+BENCH_KIB = 31

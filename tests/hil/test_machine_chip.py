@@ -126,3 +126,44 @@ def test_rmt_plays_its_pulses_on_the_wire() -> None:
         "channel used by bitstream",
         "clock_div must be between 1 and 255",
     ]
+
+
+def test_samples_leave_at_their_rate_and_a_callback_tells_when() -> None:
+    assert printed(
+        """
+        import time
+        from machine import I2S
+        settings = dict(sck=18, ws=19, sd=21, bits=16, format=I2S.STEREO, rate=8000, ibuf=400)
+        out = I2S(0, mode=I2S.TX, **settings)
+        t = time.ticks_ms()
+        print(out.write(bytes(3600)), 95 <= time.ticks_diff(time.ticks_ms(), t) < 1000)
+        done = []
+        out.irq(lambda i2s: done.append(i2s is out))
+        t = time.ticks_ms()
+        print(out.write(bytes(1600)), len(done))
+        while not done:
+            pass
+        print(done, time.ticks_diff(time.ticks_ms(), t) >= 40)
+        samples = bytearray(b"\\x00\\x10\\x00\\xf0")
+        I2S.shift(buf=samples, bits=16, shift=-4)
+        print(samples)
+        heard = I2S(1, mode=I2S.RX, **settings)
+        print(heard.readinto(bytearray(b"x" * 320)))
+        """
+    ) == ["3600 True", "1600 0", "[True] True", "bytearray(b'\\x00\\x01\\x00\\xff')", "320"]
+
+
+def test_pixels_have_four_colours_and_take_their_time() -> None:
+    assert printed(
+        """
+        import time
+        from machine import Pin
+        from neopixel import NeoPixel
+        strip = NeoPixel(Pin(4), 100, bpp=4, timing=0)
+        strip.fill((1, 2, 3, 4))
+        strip[1] = (5, 6, 7, 8)
+        t = time.ticks_us()
+        strip.write()
+        print(time.ticks_diff(time.ticks_us(), t) >= 8 * 400 * 2, len(strip), strip[0], strip[1], bytes(strip.buf[:8]))
+        """
+    ) == ["True 100 (1, 2, 3, 4) (5, 6, 7, 8) b'\\x02\\x01\\x03\\x04\\x06\\x05\\x07\\x08'"]

@@ -56,17 +56,19 @@ def test_interrupts_tell_of_each_byte_of_a_break_and_of_the_end() -> None:
         u = UART(1, 9600, tx=4, rx=5)
         seen = []
         def handler(uart):
-            seen.append((uart.irq().flags(), uart.read()))
-        def sent(trigger, act):
+            seen.append((uart.irq().flags(), uart.read(size)))
+        def sent(trigger, act, each):
+            global size
+            size = each
             seen.clear()
             u.irq(handler, trigger)
             act()
             u.flush()
             time.sleep_ms(20)
             print(seen)
-        sent(UART.IRQ_RX, lambda: u.write("abc"))
-        sent(UART.IRQ_RXIDLE, lambda: u.write("abc"))
-        sent(UART.IRQ_BREAK, lambda: (u.write("d"), u.sendbreak()))
+        sent(UART.IRQ_RX, lambda: u.write("abc"), 1)
+        sent(UART.IRQ_RXIDLE, lambda: u.write("abc"), 9)
+        sent(UART.IRQ_BREAK, lambda: (u.write("d"), u.sendbreak()), 9)
         print(u.irq().trigger())
         """
     ) == ["[(1, b'a'), (1, b'b'), (1, b'c')]", "[(4096, b'abc')]", "[(128, b'd\\x00')]", "128"]

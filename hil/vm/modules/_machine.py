@@ -3,6 +3,7 @@
 from _adc import ADC, ADCBlock
 from _count import Counter, Encoder
 from _i2c import I2C, SoftI2C
+from _i2s import I2S
 from _pulse import bitstream, time_pulse_us
 from _pwm import PWM
 from _rtc import RTC

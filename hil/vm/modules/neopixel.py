@@ -1,8 +1,9 @@
-"""``neopixel``: the colours go to the board model as one message per write."""
+"""``neopixel``: the colours of a strip; one write is one bit stream."""
 
-import _board
+from _pulse import bitstream
 
-_PIXELS = 3
+_FAST = (400, 850, 800, 450)  # nanoseconds: high and low of a zero, then of a one
+_SLOW = (800, 1700, 1600, 900)
 
 
 class NeoPixel:
@@ -13,6 +14,7 @@ class NeoPixel:
         self.n = n
         self.bpp = bpp
         self.buf = bytearray(n * bpp)
+        self.timing = (_FAST if timing else _SLOW) if isinstance(timing, int) else timing
         pin.init(pin.OUT)
 
     def __len__(self):
@@ -30,4 +32,4 @@ class NeoPixel:
             self[i] = v
 
     def write(self):
-        _board.post(_board.GPIO, _PIXELS, bytes((self.pin.gpio,)) + self.buf)
+        bitstream(self.pin, 0, self.timing, self.buf)
