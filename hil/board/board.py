@@ -47,6 +47,7 @@ BOOT = (
 )
 OFF, BOOTING, RUNNING, ASLEEP = "off", "booting", "running", "asleep"
 SLOTS_KIB = 256
+FLASH = "flash.img"
 CRASH_PAUSE_MS = 500  # before a VM that crashed starts again: a crash loop must not eat the bench
 TAIL = 2000  # characters of the console that are kept of a crash
 FOREVER_MS = 0xFFFFFFFF  # machine.deepsleep() without a time
@@ -140,7 +141,7 @@ class Board:
 
     @property
     def flash_path(self) -> Path:
-        return self.workdir / "flash.img"
+        return self.workdir / FLASH
 
     def wear(self) -> list[Wear]:
         """Program and erase operations of each block of the flash so far."""

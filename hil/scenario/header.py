@@ -44,6 +44,10 @@ class BoardIn(Part):
         default={},
         description="On its flash: the path there, and a file beside the scenario.",
     )
+    image: str = Field(
+        default="",
+        description="Its flash as a whole, of the size that the description says: a file beside the scenario.",
+    )
     firmware: Literal["door", "none"] | None = Field(
         default=None, description="`none`: plain MicroPython, which is also what a program or files mean."
     )
@@ -55,7 +59,9 @@ class BoardIn(Part):
 
     @property
     def is_door(self) -> bool:
-        return self.firmware == "door" or (self.firmware is None and not self.program and not self.files)
+        return self.firmware == "door" or (
+            self.firmware is None and not (self.program or self.files or self.image)
+        )
 
     @model_validator(mode="after")
     def _one_main(self) -> Self:
@@ -138,6 +144,8 @@ class Header(Part):
 
 
 def board_files(about: BoardIn, folder: Path) -> dict[str, bytes]:
-    """What is put on the flash; OSError for a file that is not there."""
+    """What is put on the flash; OSError for a file that is not there, the image too."""
+    if about.image:
+        (folder / about.image).open("rb").close()
     found = {name: (folder / path).read_bytes() for name, path in about.files.items()}
     return found | ({"main.py": about.program.encode()} if about.program else {})

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import random
+import shutil
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from hil.board.board import Board
+from hil.board.board import FLASH, Board
 from hil.board.description import Description, builtin, load_description
 from hil.phone import Phone
 from hil.radio.medium import Medium
@@ -27,7 +28,6 @@ from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.verb import StepFailed
 from hil.stack.api import ApiError
 from hil.stack.installation import DoorSite, Installation
-from hil.vm import image
 
 ONLINE_S = 30.0
 
@@ -57,8 +57,10 @@ def position(at: list[float] | None) -> Position | None:
 class World:
     """``names`` are what ``{name}`` stands for in the ``api`` steps: doors, devices, and what steps saved."""
 
-    def __init__(self, bench: Bench, header: Header, source: Path, seed: int) -> None:
-        """``source`` is the folder that the scenario's own files are beside."""
+    def __init__(
+        self, bench: Bench, header: Header, source: Path, seed: int, *, air: str | None = None
+    ) -> None:
+        """``source`` is the folder that the scenario's own files are beside; ``air``, a shared one to be on, without phones."""
         self.bench = bench
         self.header = header
         self.seed = seed
@@ -70,6 +72,7 @@ class World:
         self.crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.first_event = 0
         self._source = source
+        self._air = air
         self._folder = bench.case_folder()
         self.medium = Medium(eager=True, seed=seed)
         self._site: Installation | None = None
@@ -161,14 +164,18 @@ class World:
 
     def _make(self, name: str, about: BoardIn) -> None:
         description = self._description(about)
+        if about.image:
+            (self._folder / name).mkdir()
+            shutil.copyfile(self._source / about.image, self._folder / name / FLASH)
         board = Board(
             description,
             name,
             self._folder / name,
             vm=self.bench.zygote,
-            medium=self.medium,
+            medium=self.medium if self._air is None else None,
+            air=self._air,
             position=position(about.at),
-            firmware=None if about.is_door else bare_firmware(),
+            bare=not about.is_door,
             trace=self.bench.trace,
         )
         door = DoorSite(name, board) if about.is_door and self._site is not None else None
@@ -222,8 +229,3 @@ class World:
         """A VM that was killed by a signal ends the case: what it would do next is chance."""
         if board.exits and board.exits[-1] < 0 and not self.crashed.done():
             self.crashed.set_result(f"the VM of {board.name} ended by signal {-board.exits[-1]}")
-
-
-def bare_firmware() -> Path:
-    """An image without firmware: plain MicroPython."""
-    return image.cached("bare", {}, lambda _: {"bare.txt": b""}, ())

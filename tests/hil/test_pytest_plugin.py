@@ -1,0 +1,137 @@
+"""The pytest plugin in a project of somebody else: its fixtures, its failures, and what it costs who does not use it."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+DEADLINE_S = 110
+
+BOARDS = """
+    import re
+    import pytest
+
+    BLINK = '''
+    import time
+    from machine import Pin
+    led, button = Pin(2, Pin.OUT), Pin(14, Pin.IN, Pin.PULL_UP)
+    print("up 42")
+    while True:
+        led.value(not button.value())
+        time.sleep_ms(2)
+    '''
+
+    def test_a_board_is_at_its_prompt(dut):
+        dut.write("print(6 * 7)")
+        assert dut.expect(r"\\n(\\d+)")[1] == "42"
+        dut.write("import sys; print('plat', sys.platform)")
+        assert dut.expect_exact(["nothing", "plat esp32"]) == "plat esp32"
+        dut.write(b"print('a1', 'b2')\\r")
+        a, b = dut.expect([re.compile("A(1)", re.I), rb"b(2)"], expect_all=True)[:2]
+        with pytest.raises(Exception, match="no 'never' on the console in 0.01 s"):
+            dut.expect("never", timeout=0.01)
+        dut.write("while True: pass")
+        dut.write("\\x03")
+        dut.expect("KeyboardInterrupt")
+
+    @pytest.mark.flash_image({"main.py": BLINK, "lib/answer.py": "print('imported')"})
+    def test_a_program_is_on_its_flash(board, dut, scenario):
+        assert dut.expect("up (\\\\d+)").group(1) == "42"
+        board.pins.set("rex", "pressed", 1)
+        scenario.expect_pin("led", 1, within=5)
+        with pytest.raises(Exception, match="expected led.level = 0; saw 1"):
+            scenario.expect_pin("led", 0)
+        board.power.cycle()
+        dut.expect_exact("up 42")
+        dut.write("\\x03")
+        dut.expect(">>> $")
+        dut.write("import answer")
+        dut.expect("imported")
+
+    @pytest.mark.board("reader_door", "left")
+    @pytest.mark.board("strike_full", "right", at=[3, 0])
+    @pytest.mark.latchwork_fault("power-cut", write=1, board="right")
+    def test_two_boards_and_a_fault(board, scenario):
+        assert board.name == "left"
+        scenario.write_serial("import time; time.sleep_ms(50); open('/x', 'w').close()\\r\\n", board="right")
+        scenario.expect_power("off", within=10, board="right")
+        assert board.power.is_on
+
+    def test_that_fails(dut):
+        dut.write("print('last', 'words')")
+        dut.expect_exact("last words")
+        assert False
+"""
+
+DOOR = """
+    import pytest
+    pytest_plugins = []
+
+    @pytest.mark.board(policy={"open_s": 0.5})
+    async def test_a_door_opens(board, dut, phone, site, scenario):
+        assert phone.unlock().granted
+        board.pins.wait("relay", "contact", 1, 5.0)
+        scenario.expect_audit("access_granted", count=1)
+        scenario.fault.kill("gateway")
+        assert phone.status().status == "granted"
+        assert site.api.get(f"/v1/doors/{site.door_id()}")["open_s"] == 0.5
+
+    def test_the_gateway_is_back_for_the_next_test(site, board):
+        assert site.api.get(f"/v1/devices/{site.device_id()}")["connected"]
+"""
+
+
+def project(folder: Path, source: str, *options: str, ini: str = "") -> subprocess.CompletedProcess[str]:
+    (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+    (folder / "test_it.py").write_text(textwrap.dedent(source))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--strict-markers", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+def test_boards_of_another_project(tmp_path: Path) -> None:
+    done = project(tmp_path, BOARDS, "--latchwork-seed", "12")
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed" in done.stdout
+    assert "console of front" in done.stdout
+    assert "last words" in done.stdout.partition("console of front")[2]
+    assert "again: --latchwork-seed 12" in done.stdout
+
+
+def test_doors_of_a_project_whose_tests_are_coroutines(tmp_path: Path) -> None:
+    done = project(tmp_path, DOOR, ini="asyncio_mode = auto")
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_wrong_marker_is_told(tmp_path: Path) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.board("strike_dor")
+        def test_no_such_board(board):
+            pass
+
+        @pytest.mark.latchwork_fault("power-ct")
+        def test_no_such_fault(board):
+            pass
+
+        @pytest.mark.flash_image("nowhere.py")
+        def test_no_such_file(board):
+            pass
+    """
+    done = project(tmp_path, source)
+    assert "3 errors" in done.stdout
+    for told in ("strike_dor.toml", "no fault 'power-ct': did you mean power-cut?", "nowhere.py"):
+        assert told in done.stdout
+
+
+def test_who_does_not_use_it_pays_nothing(tmp_path: Path) -> None:
+    source = """
+        import sys
+
+        def test_it(request):
+            assert request.config.pluginmanager.hasplugin("latchwork")
+            loaded = [name for name in sys.modules if name.startswith("hil") or name in ("bumble", "pydantic")]
+            assert sorted(loaded) == ["hil", "hil.pytest_plugin"]
+    """
+    done = project(tmp_path, source)
+    assert "1 passed" in done.stdout, done.stdout
