@@ -26,6 +26,7 @@ from hil.board.peripherals import Peripherals
 from hil.board.pins import Pins
 from hil.board.readers import KeyMatrix, WiegandReader
 from hil.board.signals import Observable, TraceSink, now_us
+from hil.board.supply import GONE, GOOD, LOW, Supply
 from hil.board.uart import Uarts
 from hil.board.wifi import Wifi
 from hil.vm import image
@@ -103,6 +104,9 @@ class Board:
         self._cut: Cut | None = None
         self._worn = b""
         self._powered = False
+        self._held = False  # in reset, by a supply that is low
+        self._dark = False  # it will have power when the supply does
+        self._restoring: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[tuple[Cause, int]] | None = None
         self._life: asyncio.Task[None] | None = None
         workdir.mkdir(parents=True, exist_ok=True)
@@ -112,13 +116,15 @@ class Board:
         self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK), self._catches)
         self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
         self.pins = Pins(self.link, description.pins, description.wires)
-        self.door = Door(description, self.pins)
         self.uarts = Uarts(self.link, self.pins, description.uart)
         if description.wiegand is not None:
             self.wiegand = WiegandReader(description.wiegand, self.pins)
         if description.keypad is not None:
             self.keypad = KeyMatrix(description.keypad, self.pins)
         self.peripherals = Peripherals(self.link, self.pins, description)
+        self.supply = Supply(description.supply)
+        self.supply.state.listen(self._supplied)
+        self.door = Door(description, self.pins, self.peripherals.adc, self.supply)
         self.partitions = Partitions(self.link, workdir, description.mcu.flash_kib, SLOTS_KIB)
         self.nvs = Nvs(self.link, workdir / "nvs.json")
         self.wifi = Wifi(self.link)
@@ -138,6 +144,7 @@ class Board:
             self.state.trace(trace, name)
             self.pins.trace(trace, name)
             self.door.trace(trace, name)
+            self.supply.trace(trace, name)
 
     @property
     def flash_path(self) -> Path:
@@ -167,6 +174,8 @@ class Board:
 
     async def stop(self) -> None:
         """Power off and close the console. The board is not usable afterwards."""
+        if self._restoring is not None:
+            self._restoring.cancel()
         await self.power_cut()
         self.door.stop()
         self.uarts.close()
@@ -210,6 +219,29 @@ class Board:
         lost, RTC memory is not, and ``machine.reset_cause()`` calls it a power-on."""
         await self._restart(Cause.PWRON)
 
+    def _supplied(self, supply: Observable[str]) -> None:
+        """The supply's voltage passed a threshold: of the chip's brown-out detector, or of anything to work at all."""
+        self._held = supply.value == LOW
+        if supply.value == GOOD:
+            if self._dark:
+                self._dark = False
+                self._restoring = asyncio.create_task(self._restored())
+            else:
+                self._end(Cause.PWRON, 0)
+            return
+        if self._vm is not None:
+            self._vm.kill()
+        if supply.value == GONE:
+            self._dark = self._dark or self.state.value != OFF
+            self._end(Cause.POWER_LOST, 0)
+        elif not self._dark:
+            self._end(Cause.PWRON, FOREVER_MS)
+
+    async def _restored(self) -> None:
+        if self._life is not None:
+            await asyncio.wait((self._life,))
+        await self.power_on()
+
     def cut_power_at(self, cut: Cut) -> None:
         """Lose power at that write to the flash, counted from now, or from the next boot if it is off."""
         cut.check()
@@ -244,6 +276,8 @@ class Board:
         cause = Cause.PWRON
         self.core.power_lost()
         self._powered = True
+        if self._held:
+            await self._pause(cause, FOREVER_MS)
         try:
             while self._powered:
                 self.core.cause = cause
@@ -335,7 +369,7 @@ class Board:
 
     async def _pause(self, cause: Cause, ms: int) -> Cause:
         """Wait between two VMs; a reset or a power cut in that time ends it, and is then the cause."""
-        if not ms or not self._powered:
+        if not ms or not self._powered or (cause == Cause.PWRON and not self._held):
             return cause
         self._ending = asyncio.get_running_loop().create_future()
         self.state.set(ASLEEP)
@@ -343,12 +377,13 @@ class Board:
         self.core.wake = Wake.NONE
         try:
             self._wake_by_pin(cause)
-            return (await asyncio.wait_for(self._ending, None if ms == FOREVER_MS else ms / 1000))[0]
+            woken = await asyncio.wait_for(self._ending, None if ms == FOREVER_MS else ms / 1000)
         except TimeoutError:
             self.core.wake = Wake.TIMER
             return cause
         finally:
             stop()
+        return await self._pause(*woken)
 
     def _wake_by_pin(self, cause: Cause) -> None:
         if cause == Cause.DEEPSLEEP and (wake := self.core.wake_pins.woken(self.pins.level)):

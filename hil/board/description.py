@@ -30,16 +30,18 @@ class Mcu(_Strict):
 
 
 class RelayPart(_Strict):
-    """Operate and release times are those of the datasheet: from coil to contact."""
+    """Operate and release times are those of the datasheet: from coil to contact. It bounces for ``bounce_ms`` as it
+    closes."""
 
     pin: PinNumber
     active: Literal["high", "low"] = "high"
     operate_ms: Milliseconds = 8.0
     release_ms: Milliseconds = 4.0
+    bounce_ms: Milliseconds = 0.0
 
 
 class StrikePart(_Strict):
-    """A strike or a maglock, fed by a supply of its own through a contact of the relay. Fail-secure: locked without
+    """A strike or a maglock, fed through a contact of the relay. Fail-secure: locked without
     current. The normally closed contact keeps the current on while the board is without power or in a reset."""
 
     mode: Literal["fail-secure", "fail-safe"] = "fail-secure"
@@ -48,12 +50,44 @@ class StrikePart(_Strict):
     lock_ms: Milliseconds = 10.0
 
 
+class LinePart(_Strict):
+    """A supervised line: a resistor beside the contact and one in series with it, at its end, and the board's pull-up. So a
+    converter tells an open contact from a cut wire, and a closed one from a shorted wire."""
+
+    series_ohm: float = Field(1_000, gt=0)
+    parallel_ohm: float = Field(10_000, gt=0)
+    pull_up_ohm: float = Field(4_700, gt=0)
+
+
 class SwitchPart(_Strict):
     """A contact; ``active`` is the level at the pin while the leaf is away, the button is pressed, the key turned, the
-    bolt thrown, the enclosure open, or while there is a fire."""
+    bolt thrown, the enclosure open, or while there is a fire. It bounces for ``bounce_ms`` after each change."""
 
     pin: PinNumber
     active: Literal["high", "low"]
+    bounce_ms: Milliseconds = 0.0
+    line: LinePart | None = None
+
+
+class LeafPart(_Strict):
+    """``closer_ms``: how long its closer takes to shut it once nobody holds it; 0: it has none."""
+
+    closer_ms: Milliseconds = 0.0
+
+
+class SupplyPart(_Strict):
+    """What feeds the board; and the lock, if that draws ``lock_ma`` of it, else it has a supply of its own. ``ohms`` is the
+    inner resistance with that of the cable: what is drawn lowers the voltage for all. Under ``brown_out_volts`` the chip is in
+    reset, under ``off_volts`` its RTC memory is lost too; a coil falls off under ``hold_volts``."""
+
+    volts: float = Field(12.0, gt=0, le=60)
+    ohms: float = Field(0.0, ge=0, le=1000)
+    board_ma: float = Field(80.0, ge=0)
+    coil_ma: float = Field(70.0, ge=0)
+    lock_ma: float = Field(0.0, ge=0)
+    brown_out_volts: float = Field(6.0, ge=0)
+    off_volts: float = Field(3.0, ge=0)
+    hold_volts: float = Field(2.5, ge=0)
 
 
 class OutputPart(_Strict):
@@ -155,6 +189,8 @@ class Description(_Strict):
     fire: SwitchPart | None = None
     led: OutputPart | None = None
     buzzer: OutputPart | None = None
+    leaf: LeafPart = LeafPart.model_validate({})
+    supply: SupplyPart = SupplyPart.model_validate({})
     uart: tuple[UartPart, ...] = ()
     wiegand: Wiegand | None = None
     keypad: Keypad | None = None

@@ -28,8 +28,10 @@ class WaitTimeout(Exception):
 class Observable(Generic[T]):
     """``value`` since ``t_us``. Setting the value it has already changes nothing and tells nobody."""
 
-    def __init__(self, name: str, value: T) -> None:
+    def __init__(self, name: str, value: T, width: int = 1) -> None:
+        """``width``: bits of a number, in a trace."""
         self.name = name
+        self.width = width
         self.value: T = value
         self.t_us = now_us()
         self._listeners: list[Callable[[Observable[T]], None]] = []
@@ -68,6 +70,6 @@ class Observable(Generic[T]):
     def trace(self, sink: TraceSink, scope: str) -> None:
         """Record every change as ``scope.name``."""
         text = isinstance(self.value, str)
-        line = sink.signal(f"{scope}.{self.name}", kind="string" if text else "wire")
+        line = sink.signal(f"{scope}.{self.name}", self.width, "string" if text else "wire")
         sink.change(line, self.value, self.t_us)
         self.listen(lambda signal: sink.change(line, signal.value, signal.t_us))
