@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hil.board.pins import Net, Pins
 
-START, STOP, WRITE, READ, TRANSFER = range(5)
+START, STOP, WRITE, READ, TRANSFER, NETS = range(6)
 _READ, _STOP, _WRITE_FIRST = 1, 2, 4  # flags of a transfer
 _HEAD = struct.Struct("<BB")
 _TRANSFER = struct.Struct("<HBH")
@@ -50,6 +50,8 @@ class I2cBuses:
 
     def handle(self, op: int, payload: bytes) -> bytes:
         scl, sda = _HEAD.unpack_from(payload)
+        if op == NETS:  # by the lowest pin on each
+            return bytes(min(other.number for other in self._pins[pin].net.pins) for pin in (scl, sda))
         if 0 in (self._pins[scl].drives, self._pins[sda].drives):
             raise OSError(errno.ETIMEDOUT, "the bus is held low")
         bus, rest = self._bus(scl, sda), payload[_HEAD.size :]

@@ -19,7 +19,7 @@ I2C, SPI, ONEWIRE, ADC, COUNTER = 0x00, 0x10, 0x20, 0x30, 0x40
 
 
 class Peripherals:
-    """``i2c``, ``spi`` and ``onewire`` take devices, ``adc`` voltages."""
+    """``i2c``, ``spi`` and ``onewire`` take devices, ``adc`` voltages and touches."""
 
     def __init__(self, link: Link, pins: Pins, about: "Description | None" = None) -> None:
         self._link = link
@@ -43,7 +43,7 @@ class Peripherals:
         if part == ONEWIRE:
             return self.onewire.handle(own, payload)
         if part == ADC:
-            return self.adc.read(payload)
+            return self.adc.handle(own, payload)
         return self._counters.handle(own, payload)
 
     def vm_lost(self) -> None:

@@ -207,3 +207,58 @@ async def test_a_voltage_from_the_bench_is_converted(tmp_path: Path) -> None:
                 board.peripherals.adc.set_volts(32, 5)
         finally:
             await board.stop()
+
+
+def test_a_board_is_a_target_on_its_own_wires() -> None:
+    assert printed(
+        """
+        from machine import I2C, I2CTarget, SoftI2C
+        i2c, mem = SoftI2C(scl=4, sda=12), bytearray(b"01234567")
+        target = I2CTarget(0, 67, mem=mem, scl=5, sda=13)
+        print(i2c.scan(), target)
+        i2c.writeto_mem(67, 6, b"test")
+        print(mem, i2c.readfrom_mem(67, 4, 6), target.memaddr, I2C(1).scan())
+        target.deinit()
+        target, events, buf = I2CTarget(1, addr=66, scl=5, sda=13), [], bytearray(1)
+        def handler(t):
+            events.append(t.irq().flags())
+            if events[-1] == t.IRQ_READ_REQ:
+                t.write(b"Y")
+            if events[-1] == t.IRQ_WRITE_REQ:
+                events.append((t.readinto(buf), bytes(buf)))
+        target.irq(handler, 63)
+        i2c.writeto(66, b"X", False)
+        print(i2c.readfrom(66, 2), events)
+        print(i2c.scan())
+        target.deinit()
+        print(i2c.scan())
+        """
+    ) == [
+        "[67] I2CTarget(0, addr=67, scl=5, sda=13)",
+        "bytearray(b'st2345te') b'45test' 4 []",
+        "b'YY' [2, 8, (1, b'X'), 32, 1, 4, 4, 16]",
+        "[66]",
+        "[]",
+    ]
+
+
+def test_the_converters_meet_on_a_wire_and_a_pad_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "wired.toml"
+    path.write_text('name = "wired"\n[[wire]]\npins = [25, 32]\n')
+    assert printed(
+        REFUSED
+        + """
+from machine import ADC, DAC, Pin, TouchPad
+dac, adc, pad = DAC(Pin(25)), ADC(Pin(32), atten=ADC.ATTN_11DB), TouchPad(Pin(4))
+dac.write(128)
+print(dac, adc.read_uv(), pad.read() > 300)
+for act in (lambda: DAC(Pin(4)), lambda: dac.write(256), lambda: TouchPad(Pin(5))):
+    refused(act)
+""",
+        LATCHWORK_BOARD=str(path),
+    ) == [
+        "DAC(Pin(25)) 1656000 True",
+        "ValueError invalid pin",
+        "ValueError value out of range",
+        "ValueError invalid pin for touchpad",
+    ]

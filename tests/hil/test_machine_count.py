@@ -7,7 +7,7 @@ def test_a_counter_counts_the_edges_it_is_told_to() -> None:
     assert printed(
         """
         from machine import Counter, Pin
-        out, source, way = Pin(4, Pin.OUT, value=0), Pin(5, Pin.IN), Pin(12, Pin.OUT, value=1)
+        out, source, way = Pin(4, Pin.OUT, value=0), Pin(5, Pin.IN), Pin(12, Pin.OUT, value=0)
         def pulses(n):
             for _ in range(n):
                 out(1)
@@ -25,7 +25,7 @@ def test_a_counter_counts_the_edges_it_is_told_to() -> None:
         print(c.value())
         c.init(source, edge=Counter.RISING | Counter.FALLING, direction=Pin(13, Pin.IN))
         pulses(2)
-        way(0)
+        way(Counter.DOWN)
         pulses(3)
         print(c.value(), Counter(0) is c)
         c.deinit()

@@ -30,7 +30,7 @@ class _OnUnit:
 
 
 class Counter(_OnUnit):
-    UP, DOWN = 1, 0
+    UP, DOWN = 0, 1
     RISING, FALLING = 1, 2
 
     def init(self, src, *, direction=UP, edge=RISING, filter_ns=0):
@@ -38,8 +38,8 @@ class Counter(_OnUnit):
             raise ValueError("invalid edge")
         how, more = PCNT.INCREMENT, {"mode_pin": None, "mode_low": PCNT.NORMAL, "mode_high": PCNT.NORMAL}
         if isinstance(direction, machine.Pin):
-            more["mode_pin"], more["mode_low"] = direction, PCNT.REVERSE
-        elif not direction:
+            more["mode_pin"], more["mode_high"] = direction, PCNT.REVERSE
+        elif direction:
             how = PCNT.DECREMENT
         rising = how if edge & self.RISING else PCNT.IGNORE
         falling = how if edge & self.FALLING else PCNT.IGNORE

@@ -5,6 +5,7 @@ import struct
 import _board
 import machine
 import utime
+from _i2c_target import find, targets, transfer
 from _until import until
 from micropython import const
 
@@ -36,6 +37,10 @@ class _Controller:
         return answer
 
     def _transfer(self, addr, flags, count=0, data=b""):
+        if targets:
+            target = find(self._scl, self._sda, addr)
+            if target is not None:
+                return transfer(target, flags, count, data)
         answer = self._ask(_TRANSFER, struct.pack("<HBH", addr, flags, count) + data, count)
         return answer[0] | answer[1] << 8, answer[2:]
 
