@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.air.ops import BLE, Identity, Place
+from hil.air.wifi import WifiAir
 from hil.vm.link import Answer, Link
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Spectrum:
 
     def __init__(self) -> None:
         self.medium: Medium | None = None
+        self.wifi = WifiAir()
         self._loading = asyncio.ensure_future(self._load())
 
     async def _load(self) -> "Medium":

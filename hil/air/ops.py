@@ -4,7 +4,7 @@ The stamp of a call is the member's own number for it. Channels:
 
     AIR    below; the first frame of a member is its JOIN
     BLE    as in hil/radio/ble_ops.py; the stack of a board runs in the air
-    WIFI   kept for access points and stations
+    WIFI   hil/air/wifi.py: access points and stations
 
 Calls of AIR; texts are UTF-8, structures JSON:
 

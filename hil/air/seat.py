@@ -33,6 +33,7 @@ class Seat:
         self._member: Member | None = None
         self._joining: asyncio.Task[Member] | None = None
         self._interrupt = link.interrupt
+        self.handlers: dict[int, client.OnInterrupt] = {}  # of channels that the model itself uses
         self.ble = Forwarded(self, BLE, opens=BLE_ACTIVE, posts=frozenset({BLE_ANSWER}))
         link.attach(BLE, self.ble)
 
@@ -70,6 +71,8 @@ class Seat:
     async def _join(self) -> Member:
         member = await client.join(self.air, self.identity, ops.BOARD)
         member.on(self.ble.number, partial(self._interrupt, self.ble.number))
+        for number, handler in self.handlers.items():
+            member.on(number, handler)
         self._member = member
         return member
 

@@ -24,6 +24,7 @@ from hil.air.early_radio import EarlyRadio, Spectrum
 from hil.air.folder import Airfield
 from hil.air.ops import AirError, Identity
 from hil.air.snapshot import radios
+from hil.air.wifi import WifiRadio
 from hil.vm.link import Channel, Link
 
 FIRST_S = 20.0  # to the first JOIN; a start that nobody follows up ends
@@ -33,9 +34,12 @@ MAX_PART = 12 * 1024  # bytes of a snapshot in one frame
 _LOCK_AGAIN_S = 0.01
 _UCRED = struct.Struct("3i")  # pid, uid, gid
 
-# The channels of a member, by its kind. A Wi-Fi station will be one more of "board", an access point a kind.
+# The channels of a member, by its kind.
 CHANNELS: dict[str, Callable[[Spectrum, Identity, Link], dict[int, Channel]]] = {
-    ops.BOARD: lambda spectrum, who, link: {ops.BLE: EarlyRadio(spectrum, who, link)},
+    ops.BOARD: lambda spectrum, who, link: {
+        ops.BLE: EarlyRadio(spectrum, who, link),
+        ops.WIFI: WifiRadio(spectrum.wifi, who, link),
+    },
     ops.WATCHER: lambda _spectrum, _who, _link: {},
 }
 
@@ -67,14 +71,14 @@ class Seat:
         """The connection is gone."""
         self._late.cancel()
         for channel in self.channels.values():
-            if isinstance(channel, EarlyRadio):
+            if isinstance(channel, EarlyRadio | WifiRadio):
                 channel.close()
 
     def place(self, place: ops.Place) -> None:
         assert self.who is not None
         self.who = replace(self.who, position=place)
         for channel in self.channels.values():
-            if isinstance(channel, EarlyRadio):
+            if isinstance(channel, EarlyRadio | WifiRadio):
                 channel.place(place)
 
     def join(self, payload: bytes) -> bytes:

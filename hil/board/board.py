@@ -127,7 +127,6 @@ class Board:
         self.door = Door(description, self.pins, self.peripherals.adc, self.supply)
         self.partitions = Partitions(self.link, workdir, description.mcu.flash_kib, SLOTS_KIB)
         self.nvs = Nvs(self.link, workdir / "nvs.json")
-        self.wifi = Wifi(self.link)
         if medium is not None:
             from hil.radio.peripheral import Peripheral  # loads Bumble: only boards with a radio pay for it
 
@@ -140,6 +139,7 @@ class Board:
             capture = str(btsnoop.resolve()) if btsnoop is not None else None
             self.seat = Seat(self.link, Identity(name, self.ble_address, place, capture), air)
             self._leave = self.seat.close
+        self.wifi = Wifi(self.link, seat=self.seat)
         if trace is not None:
             self.state.trace(trace, name)
             self.pins.trace(trace, name)

@@ -1,22 +1,39 @@
-"""The board's Wi-Fi station and the access point it may join. Packets go over the host's sockets."""
+"""The board's Wi-Fi: its station, its access point, and the site's access point that it may join.
+
+A board on an air joins the access points of other boards there before the site's. Packets go over the host's sockets.
+"""
 
 import asyncio
+import contextlib
 import errno
+import json
 import struct
+from typing import TYPE_CHECKING, Any
 
 from hil.board.signals import Observable
-from hil.vm.link import NET, Link
+from hil.vm.link import NET, Answer, Link
 
-ACTIVE, CONNECT, DISCONNECT, SCAN, RSSI, IFCONFIG = range(6)
+if TYPE_CHECKING:
+    from hil.air.seat import Seat
+
+ACTIVE, CONNECT, DISCONNECT, SCAN, RSSI, IFCONFIG, POINT = range(7)
+CHANGED, STATIONS = range(2)  # interrupts
 IDLE, CONNECTING, GOT_IP = 1000, 1001, 1010
 BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD = 200, 201, 202
 JOIN_S = 0.02  # a real station takes one to three seconds; scenarios that care set it
+AGAIN_S = 0.3  # between attempts on an air; a real station takes a scan's time
+SITE_BSSID = b"\x02LWAP\x01"
+_NO_ADDRESS = b"0.0.0.0,0.0.0.0,0.0.0.0,0.0.0.0"
+_LOCAL = b"127.0.0.1,255.0.0.0,127.0.0.1,127.0.0.1"
+_POINT_ADDRESS = b"192.168.4.1,255.255.255.0,192.168.4.1,0.0.0.0"
 
 
 class Wifi:
-    """Channel NET. ``ssid`` None accepts every network; ``up`` False takes the access point away."""
+    """Channel NET. ``ssid`` None accepts every network; ``up`` False takes the site's access point away."""
 
-    def __init__(self, link: Link, ssid: str | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, link: Link, ssid: str | None = None, key: str | None = None, seat: "Seat | None" = None
+    ) -> None:
         self._link = link
         self.ssid = ssid
         self.key = key
@@ -25,8 +42,10 @@ class Wifi:
         self.status = Observable[int]("wifi_status", IDLE)
         self._up = True
         self._active = False
-        self._wanted: tuple[str, str] | None = None
-        self._joining: asyncio.TimerHandle | None = None
+        self._wanted: tuple[str, str, str | None] | None = None
+        self._known_on_air = False  # the network that is wanted: then it is not the site's
+        self._joining: asyncio.Task[None] | None = None
+        self._air: AirStation | None = AirStation(seat, self) if seat is not None else None
         link.attach(NET, self)
 
     @property
@@ -38,77 +57,207 @@ class Wifi:
         self._up = up
         if up and self._wanted is not None:
             self._join()
-        elif not up and self.status.value == GOT_IP:
-            self._report(BEACON_TIMEOUT)
+        elif not up and self.status.value == GOT_IP and not self._on_air:
+            self.report(BEACON_TIMEOUT)
 
-    def handle(self, op: int, payload: bytes) -> bytes | None:
+    def handle(self, op: int, payload: bytes) -> Answer:
         if op == ACTIVE:
             self._active = payload[0] == 1
             if not self._active:
                 self._leave()
         elif op == CONNECT:
-            ssid, key = self._strings(payload)
-            self._wanted = (ssid, key)
+            self._wanted = self._strings(payload)
+            self._known_on_air = False
             self._join()
         elif op == DISCONNECT:
             self._leave()
         elif op == SCAN:
             return self._scan()
         elif op == RSSI:
-            if self.status.value != GOT_IP:
-                raise OSError(errno.ENOTCONN, "not joined")
-            return bytes((self.rssi + 256,))
+            return self._signal()
         elif op == IFCONFIG:
-            joined = self.status.value == GOT_IP
-            return (
-                b"127.0.0.1,255.0.0.0,127.0.0.1,127.0.0.1" if joined else b"0.0.0.0,0.0.0.0,0.0.0.0,0.0.0.0"
-            )
+            return self._addresses(of_point=payload == b"\x01")
+        elif op == POINT:
+            return self._set_point(json.loads(payload))
         return None
 
     def vm_lost(self) -> None:
         self._active = False
         self._leave()
+        if self._air is not None:
+            self._air.reset()
 
-    def _join(self) -> None:
+    def report(self, status: int) -> None:
+        self.status.set(status)
+        channel = self._air.channel if self._on_air and self._air is not None else 1
+        self._link.interrupt(NET, CHANGED, struct.pack("<HB", status, channel))
+
+    def lost(self, reason: int) -> None:
+        """The access point on the air let the station go; it tries again."""
+        if self.status.value == GOT_IP:
+            self.report(reason)
+            if self._wanted is not None:
+                self._join(quiet=True)
+
+    def stations(self, macs: list[str]) -> None:
+        """Who has joined the board's own access point."""
+        self._link.interrupt(NET, STATIONS, b"".join(map(bytes.fromhex, macs)))
+
+    @property
+    def _on_air(self) -> bool:
+        return self._air is not None and self._air.joined is not None
+
+    def _join(self, quiet: bool = False) -> None:
         self._cancel()
-        self.status.set(CONNECTING)
-        self._joining = asyncio.get_running_loop().call_later(self.join_s, self._joined)
+        if not quiet:
+            self.status.set(CONNECTING)
+        self._joining = asyncio.get_running_loop().create_task(self._attempts())
 
-    def _joined(self) -> None:
-        self._joining = None
-        if self._wanted is None or not self._active:
-            return
-        ssid, key = self._wanted
+    async def _attempts(self) -> None:
+        """On an air again and again, as the port does; the site's access point says when it is back."""
+        while self._wanted is not None:
+            await asyncio.sleep(self.join_s)
+            if self._wanted is None or not self._active:
+                return
+            status = await self._attempt(*self._wanted)
+            if status == GOT_IP or status != self.status.value:
+                self.report(status)
+            if status == GOT_IP or self._air is None:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    async def _attempt(self, ssid: str, key: str, bssid: str | None) -> int:
+        if self._air is not None:
+            status = await self._air.join(ssid, key, bssid)
+            self._known_on_air |= status != NO_AP_FOUND
+            if self._known_on_air:
+                return status
         if not self._up or (self.ssid is not None and ssid != self.ssid):
-            self._report(NO_AP_FOUND)
-        elif self.key is not None and key != self.key:
-            self._report(WRONG_PASSWORD)
-        else:
-            self._report(GOT_IP)
+            return NO_AP_FOUND
+        return WRONG_PASSWORD if self.key is not None and key != self.key else GOT_IP
 
     def _leave(self) -> None:
         self._cancel()
         self._wanted = None
         self.status.set(IDLE)
+        if self._air is not None:
+            self._air.leave()
 
     def _cancel(self) -> None:
         if self._joining is not None:
             self._joining.cancel()
             self._joining = None
 
-    def _report(self, status: int) -> None:
-        self.status.set(status)
-        self._link.interrupt(NET, 0, struct.pack("<H", status))
-
-    def _scan(self) -> bytes:
+    def _scan(self) -> Answer:
         if not self._active:
             raise OSError(errno.ENETDOWN, "Wi-Fi is not active")
-        if not self._up or self.ssid is None:
-            return b""
-        name = self.ssid.encode()
-        return struct.pack("<BBbB", len(name), 1, self.rssi, 3) + b"\x02LWAP\x01" + name
+        own = b"" if not self._up or self.ssid is None else _found(self.ssid, SITE_BSSID, 1, self.rssi, 3)
+        return own if self._air is None else self._scan_air(self._air, own)
 
     @staticmethod
-    def _strings(payload: bytes) -> tuple[str, str]:
+    async def _scan_air(air: "AirStation", own: bytes) -> bytes:
+        rows = await air.scan()
+        return own + b"".join(_found(r[0], bytes.fromhex(r[1]), r[2], r[3], r[4]) for r in rows)
+
+    def _signal(self) -> Answer:
+        if self.status.value != GOT_IP:
+            raise OSError(errno.ENOTCONN, "not joined")
+        if self._on_air and self._air is not None:
+            return self._air.rssi()
+        return bytes((self.rssi + 256,))
+
+    def _addresses(self, of_point: bool) -> bytes:
+        if of_point:
+            return _POINT_ADDRESS
+        if self.status.value != GOT_IP:
+            return _NO_ADDRESS
+        if self._air is None or self._air.joined is None:
+            return _LOCAL
+        address = f"192.168.4.{2 + self._air.joined['number']}"
+        return f"{address},255.255.255.0,192.168.4.1,192.168.4.1".encode()
+
+    def _set_point(self, about: dict[str, Any]) -> Answer:
+        return self._air.set_point(about) if self._air is not None else None
+
+    @staticmethod
+    def _strings(payload: bytes) -> tuple[str, str, str | None]:
         split = 1 + payload[0]
-        return payload[1:split].decode(), payload[split + 1 : split + 1 + payload[split]].decode()
+        end = split + 1 + payload[split]
+        return payload[1:split].decode(), payload[split + 1 : end].decode(), payload[end:].hex() or None
+
+
+class AirStation:
+    """The board's Wi-Fi on an air, which it joins when it is needed. Without an air there are no access points."""
+
+    def __init__(self, seat: "Seat", wifi: Wifi) -> None:
+        self._seat = seat
+        self._wifi = wifi
+        self.joined: dict[str, Any] | None = None
+        seat.handlers[NET] = self._interrupt
+
+    @property
+    def channel(self) -> int:
+        return int(self.joined["channel"]) if self.joined else 1
+
+    async def join(self, ssid: str, key: str, bssid: str | None) -> int:
+        """The status."""
+        from hil.air import wifi
+
+        try:
+            answer = await self._ask(wifi.JOIN, {"ssid": ssid, "key": key, "bssid": bssid})
+        except OSError:
+            return NO_AP_FOUND
+        self.joined = answer if answer["status"] == GOT_IP else None
+        return int(answer["status"])
+
+    async def scan(self) -> list[list[Any]]:
+        from hil.air import wifi
+
+        try:
+            return list(await self._ask(wifi.SCAN, {}))
+        except OSError:
+            return []
+
+    async def rssi(self) -> bytes:
+        from hil.air import wifi
+
+        return bytes((int(await self._ask(wifi.RSSI, {})) & 0xFF,))
+
+    async def set_point(self, about: dict[str, Any]) -> None:
+        from hil.air import wifi
+
+        await self._ask(wifi.AP, about)
+
+    def leave(self) -> None:
+        from hil.air import wifi
+
+        if self.joined is not None and (member := self._seat.member) is not None:
+            member.post(NET, wifi.LEAVE)
+        self.joined = None
+
+    def reset(self) -> None:
+        from hil.air import ops
+
+        self.joined = None
+        if (member := self._seat.member) is not None:
+            member.post(ops.AIR, ops.RESET, bytes((NET,)))
+
+    async def _ask(self, op: int, about: dict[str, Any]) -> Any:
+        member = await self._seat.joined()
+        answer = await member.call(NET, op, json.dumps(about).encode())
+        return json.loads(answer) if answer else None
+
+    def _interrupt(self, op: int, payload: bytes) -> None:
+        from hil.air import wifi
+
+        if op == wifi.LOST:
+            self.joined = None
+            self._wifi.lost(int.from_bytes(payload, "little"))
+        elif op == wifi.STATIONS:
+            with contextlib.suppress(ValueError):
+                self._wifi.stations(json.loads(payload))
+
+
+def _found(ssid: str, bssid: bytes, channel: int, rssi: int, security: int) -> bytes:
+    name = ssid.encode()
+    return struct.pack("<BBbB", len(name), channel, rssi, security) + bssid + name

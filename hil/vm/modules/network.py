@@ -26,9 +26,10 @@ def _text(s):
 class WLAN:
     IF_STA, IF_AP = 0, 1
     PM_NONE, PM_PERFORMANCE, PM_POWERSAVE = range(3)
-    _status = STAT_IDLE  # of the one station a board has
-    _on = False
-    _ssid = b""
+    state = STAT_IDLE  # of the one station a board has
+    on = False
+    ssid = b""
+    channel = 1
 
     def __init__(self, interface_id=0):
         if interface_id != STA_IF:
@@ -36,25 +37,25 @@ class WLAN:
 
     def active(self, on=None):
         if on is None:
-            return WLAN._on
+            return WLAN.on
         _board.call(_board.NET, _ACTIVE, bytes((1 if on else 0,)))
-        WLAN._on = bool(on)
+        WLAN.on = bool(on)
         if not on:
-            WLAN._status = STAT_IDLE
-        return WLAN._on
+            WLAN.state = STAT_IDLE
+        return WLAN.on
 
     def connect(self, ssid=None, key=None, *, bssid=None):
-        if not WLAN._on:
-            raise OSError(0x3002, "Wifi Not Started")
-        if WLAN._status == STAT_CONNECTING:
+        if not WLAN.on:
+            raise OSError("Wifi Not Started")
+        if WLAN.state == STAT_CONNECTING:
             raise OSError("Wifi Internal State Error")
         if ssid is not None:
-            WLAN._ssid = ssid.encode() if isinstance(ssid, str) else ssid
-        WLAN._status = STAT_CONNECTING
-        _board.post(_board.NET, _CONNECT, _text(WLAN._ssid) + _text(key))
+            WLAN.ssid = ssid.encode() if isinstance(ssid, str) else ssid
+        WLAN.state = STAT_CONNECTING
+        _board.post(_board.NET, _CONNECT, _text(WLAN.ssid) + _text(key) + (bssid or b""))
 
     def disconnect(self):
-        WLAN._status = STAT_IDLE
+        WLAN.state = STAT_IDLE
         _board.post(_board.NET, _DISCONNECT)
 
     def isconnected(self):
@@ -66,7 +67,7 @@ class WLAN:
             return _board.call(_board.NET, _RSSI)[0] - 256
         if param is not None:
             raise ValueError("unknown status param")
-        return WLAN._status
+        return WLAN.state
 
     def scan(self):
         answer = _board.call(_board.NET, _SCAN)
@@ -94,17 +95,17 @@ class WLAN:
         if param == "mac":
             return _board.hello()[2]
         if param in ("ssid", "essid"):
-            return WLAN._ssid.decode()
+            return WLAN.ssid.decode()
         if param in ("hostname", "dhcp_hostname"):
             return _hostname
         if param == "channel":
-            return 1
+            return WLAN.channel
         if param is not None:
             raise ValueError("unknown config param")
 
 
 def _changed(op, payload):
-    WLAN._status = struct.unpack("<H", payload)[0]
+    WLAN.state, WLAN.channel = struct.unpack("<HB", payload)
     return False
 
 
@@ -123,3 +124,7 @@ def country(code=None):
     if code is None:
         return _country
     _country = code
+
+
+if _board.bare:
+    from _wlan import *

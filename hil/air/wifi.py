@@ -1,0 +1,147 @@
+"""Wi-Fi of an air: access points of its boards, and the stations that joined them. Channel WIFI of a member.
+
+Calls, in JSON: AP {"ssid", "key", "channel", "security", "hidden", "clients"} puts the member's access point on the air or
+changes it, {} takes it off; SCAN -> [[ssid, bssid, channel, rssi, security, hidden], ...]; JOIN {"ssid", "key", "bssid"} ->
+{"status"} or {"status", "bssid", "channel", "number"}, where number is the station's among those of the access point; LEAVE;
+RSSI -> dBm.
+Interrupts: LOST reason u16, STATIONS [mac, ...].
+"""
+
+import errno
+import json
+from typing import Any
+
+from hil.air.ops import WIFI, Identity, Place
+from hil.radio.path_loss import PathLoss, Position
+from hil.vm.link import Link
+
+AP, SCAN, JOIN, LEAVE, RSSI = range(1, 6)
+LOST, STATIONS = 1, 2
+GOT_IP, BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD, ASSOC_FAIL = 1010, 200, 201, 202, 203
+DEAUTHENTICATED = 2
+MAX_CLIENTS = 10
+_LOSS = PathLoss(tx_power=20.0)  # dBm, an ESP32's
+
+
+class WifiAir:
+    """All radios of one air."""
+
+    def __init__(self) -> None:
+        self.radios: list[WifiRadio] = []
+
+    def points(self, ssid: str, bssid: str | None) -> "list[WifiRadio]":
+        """Access points of that name, or with that address."""
+        return [r for r in self.radios if r.point and r.point["ssid"] == ssid and bssid in (None, r.bssid)]
+
+
+class WifiRadio:
+    """One member's."""
+
+    def __init__(self, air: WifiAir, who: Identity, link: Link) -> None:
+        self.point: dict[str, Any] | None = None
+        self.joined: WifiRadio | None = None
+        self.number = 0
+        self.at = who.position
+        self.mac = (
+            f"{(int.from_bytes(who.mac, 'big') - 2) % (1 << 48):012x}"  # Bluetooth has the second after it
+        )
+        self._air = air
+        self._link = link
+        air.radios.append(self)
+
+    @property
+    def bssid(self) -> str:
+        """As an ESP32 has it: one more than the station's."""
+        return f"{(int(self.mac, 16) + 1) % (1 << 48):012x}"
+
+    @property
+    def stations(self) -> "list[WifiRadio]":
+        return [radio for radio in self._air.radios if radio.joined is self]
+
+    def handle(self, op: int, payload: bytes) -> bytes | None:
+        asked = json.loads(payload) if payload else {}
+        if op == AP:
+            self._set_point(asked)
+            return None
+        if op == SCAN:
+            return json.dumps(self._scan()).encode()
+        if op == JOIN:
+            return json.dumps(self._join(asked)).encode()
+        if op == LEAVE:
+            self._leave()
+            return None
+        if op == RSSI and self.joined is not None:
+            return json.dumps(self._rssi(self.joined)).encode()
+        raise OSError(errno.ENOTCONN, "no access point")
+
+    def vm_lost(self) -> None:
+        self._leave()
+        self._set_point({})
+
+    def place(self, place: Place) -> None:
+        self.at = place
+
+    def close(self) -> None:
+        self.vm_lost()
+        if self in self._air.radios:
+            self._air.radios.remove(self)
+
+    def _set_point(self, about: dict[str, Any]) -> None:
+        was, self.point = self.point, about or None
+        if was and (not about or any(was[k] != about[k] for k in ("ssid", "key", "security"))):
+            for station in self.stations:
+                station.dropped(DEAUTHENTICATED if about else BEACON_TIMEOUT)
+
+    def dropped(self, reason: int) -> None:
+        """The access point is gone, or wants other credentials."""
+        self._leave()
+        self._link.interrupt(WIFI, LOST, reason.to_bytes(2, "little"))
+
+    def _scan(self) -> list[list[Any]]:
+        found = []
+        for radio in self._air.radios:
+            if radio is not self and radio.point and _LOSS.hears(self._rssi(radio)):
+                about = radio.point
+                name = "" if about["hidden"] else about["ssid"]
+                place = [about["channel"], self._rssi(radio), about["security"], about["hidden"]]
+                found.append([name, radio.bssid, *place])
+        return sorted(found, key=lambda row: -int(row[3]))
+
+    def _join(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        self._leave()
+        near = [
+            radio
+            for radio in self._air.points(wanted["ssid"], wanted.get("bssid"))
+            if radio is not self and _LOSS.hears(self._rssi(radio))
+        ]
+        if not near:
+            return {"status": NO_AP_FOUND}
+        best = max(near, key=self._rssi)
+        assert best.point is not None
+        if best.point["security"] and wanted["key"] != best.point["key"]:
+            return {"status": WRONG_PASSWORD}
+        if len(best.stations) >= best.point["clients"]:
+            return {"status": ASSOC_FAIL}
+        taken = {station.number for station in best.stations}
+        self.number = next(n for n in range(MAX_CLIENTS + 1) if n not in taken)
+        self.joined = best
+        best.tell_stations()
+        about = {"bssid": best.bssid, "channel": best.point["channel"], "number": self.number}
+        return {"status": GOT_IP, **about}
+
+    def _leave(self) -> None:
+        left, self.joined = self.joined, None
+        if left is not None:
+            left.tell_stations()
+
+    def tell_stations(self) -> None:
+        """Its own board: who is joined."""
+        macs = [station.mac for station in self.stations]
+        self._link.interrupt(WIFI, STATIONS, json.dumps(macs).encode())
+
+    def _rssi(self, other: "WifiRadio") -> int:
+        return min(_LOSS.rssi(_position(self.at), _position(other.at)), 0)
+
+
+def _position(place: Place) -> Position | None:
+    return Position(*place) if place is not None else None
