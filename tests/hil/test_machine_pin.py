@@ -161,3 +161,15 @@ async def test_a_board_of_the_bench_has_wires_names_and_wakes_by_a_pin(tmp_path:
             await board.console.wait_for("woken 4 2", DEADLINE)
         finally:
             await board.stop()
+
+
+def test_a_signal_is_a_pin_that_may_be_upside_down() -> None:
+    assert printed(
+        """
+        from machine import Pin, Signal, time_pulse_us
+        lamp, seen = Signal(4, Pin.OUT, value=1, invert=True), Signal(Pin(5, Pin.IN))
+        print(isinstance(lamp, Signal), lamp.value(), seen())
+        lamp.on()
+        print(lamp(), seen.value(), Signal(lamp, invert=True)(), time_pulse_us(seen, 1, 100))
+        """
+    ) == ["True 0 1", "1 0 0 -2"]

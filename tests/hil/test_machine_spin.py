@@ -1,6 +1,13 @@
 """Firmware that spins is interrupted as on a chip, on a bare board."""
 
-from tests.hil.machine_vm import printed
+import subprocess
+from pathlib import Path
+
+from hil.board.board import Board
+from hil.board.description import builtin
+from hil.vm.spawner import Zygote
+from tests.hil.board_rig import DEADLINE, program
+from tests.hil.machine_vm import LATCHWORK, printed
 
 
 def test_pins_timers_and_uarts_interrupt_a_loop_that_waits_for_nothing() -> None:
@@ -81,3 +88,34 @@ def test_disabled_interrupts_wait() -> None:
         print(rang == [timer])
         """
     ) == ["0", "True"]
+
+
+async def test_ctrl_c_ends_a_loop_that_is_interrupted_meanwhile(tmp_path: Path) -> None:
+    source = """
+    from machine import Timer
+    rang = []
+    Timer(0).init(period=5, callback=rang.append)
+    while True:
+        if len(rang) == 5:
+            print("spinning")
+    """
+    async with Zygote() as zygote:
+        rom = program(tmp_path / "src", source)
+        board = Board(builtin("esp32"), "bare", tmp_path / "bare", vm=zygote, firmware=rom)
+        try:
+            await board.start()
+            await board.console.wait_for("spinning", DEADLINE)
+            board.console.write(b"\x03")
+            await board.console.wait_for("KeyboardInterrupt", DEADLINE)
+            board.console.write(b"print(6 * 7)\r")
+            await board.console.wait_for("^42", DEADLINE)
+        finally:
+            await board.stop()
+
+
+def test_a_reset_in_a_handler_ends_a_loop() -> None:
+    source = "import machine\nmachine.Timer(0).init(period=5, callback=lambda t: machine.reset())\nwhile True: pass"
+    done = subprocess.run(
+        [LATCHWORK, "micropython", "-c", source], capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert "HARD reset" in done.stderr

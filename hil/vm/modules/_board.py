@@ -44,6 +44,7 @@ _half = False  # the header in _head is read, its payload is not
 _receiving = False
 _inside = False  # a call or a pump is at the link: nobody else may read from it
 _running = False
+_spinning = False
 _break = False  # the console wants KeyboardInterrupt
 _hello = None
 _queue = []
@@ -108,7 +109,7 @@ def pump(_=None):
                     _enqueue(ch, o, data)
         finally:
             _inside = False
-    if _break and not _running:
+    if _break and not (_running or _spinning):
         _claim_break()
     if _running or not (_queue or alarms):
         return False
@@ -143,9 +144,15 @@ def due():
 
 
 def spun():
-    """Pump in the midst of any code, but not in that of this module."""
+    """Pump in the midst of any code, but not in that of this module. What is raised here reaches no program: a Ctrl-C is
+    left to the console's signal."""
+    global _spinning
     if not _inside:
-        pump()
+        _spinning = True
+        try:
+            pump()
+        finally:
+            _spinning = False
 
 
 def handled():
@@ -200,7 +207,7 @@ def hello():
 
 def reset(cause, after_ms=0):
     """Tell the model, which takes this VM's power away; nothing more is executed."""
-    if not os.getenv("LATCHWORK_FLASH"):
+    if not (os.getenv("LATCHWORK_FLASH") or _spinning):
         raise SystemExit  # a board that lives for one command ends with its reset
     post(CORE, 1, struct.pack("<BI", cause, after_ms))
     while True:
