@@ -38,9 +38,9 @@ KEYS = (
 class PairingSettings:
     """``config`` of bond, mitm, le_secure and io."""
 
-    bond: bool = False
+    bond: bool = True
     mitm: bool = False
-    le_secure: bool = False
+    le_secure: bool = True
     io: int = NO_INPUT_NO_OUTPUT
 
     def set(self, name: str, value: int) -> None:
