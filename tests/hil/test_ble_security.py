@@ -95,8 +95,8 @@ async def test_a_bonded_peer_that_comes_back_is_encrypted_without_being_asked(bo
 
 async def test_without_bonding_nothing_is_kept(boards: list[BleVm]) -> None:
     central, peripheral = boards
-    await serve(peripheral)
-    await up(central)
+    await serve(peripheral)  # would bond
+    await up(central, bond=False)
     conn, _ = await connect(central, peripheral)
     for _ in range(2):  # also twice on one connection
         await central.do(f"ble.gap_pair({conn})")
@@ -127,8 +127,8 @@ async def test_a_peer_that_lost_its_keys_pairs_anew(boards: list[BleVm]) -> None
 @pytest.mark.parametrize(("secure", "passkey"), [(True, 123456), (False, 0), (True, 0)])
 async def test_a_passkey_authenticates(boards: list[BleVm], secure: bool, passkey: int) -> None:
     central, peripheral = boards
-    await serve(peripheral, mitm=True, le_secure=secure, io=DISPLAY)
-    await up(central, mitm=True, le_secure=secure, io=KEYBOARD)
+    await serve(peripheral, bond=False, mitm=True, le_secure=secure, io=DISPLAY)
+    await up(central, bond=False, mitm=True, le_secure=secure, io=KEYBOARD)
     conn, theirs = await connect(central, peripheral)
     assert await central.error(f"ble.gap_passkey({conn}, {INPUT}, 1)") == errno.ENOENT
     await central.do(f"ble.gap_pair({conn})")
@@ -147,8 +147,8 @@ async def test_a_passkey_authenticates(boards: list[BleVm], secure: bool, passke
 @pytest.mark.parametrize("same", [True, False])
 async def test_numbers_are_compared(boards: list[BleVm], same: bool) -> None:
     central, peripheral = boards
-    await serve(peripheral, mitm=True, le_secure=True, io=DISPLAY_YES_NO)
-    await up(central, mitm=True, le_secure=True, io=DISPLAY_YES_NO)
+    await serve(peripheral, bond=False, mitm=True, le_secure=True, io=DISPLAY_YES_NO)
+    await up(central, bond=False, mitm=True, le_secure=True, io=DISPLAY_YES_NO)
     conn, theirs = await connect(central, peripheral)
     await central.do(f"ble.gap_pair({conn})")
     shown = [(await board.irq(ble.PASSKEY_ACTION))[1:] for board in boards]
