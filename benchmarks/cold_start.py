@@ -21,12 +21,14 @@ FORKS, BOARDS, COMMANDS = 200, 40, 20
 DEADLINE_S = 20.0
 PROGRAM = "print('ready')"
 VM_LIMIT_MS = 5.0
+WITH_RADIO = "import bluetooth; bluetooth.BLE().active(True)"
+AIR_LIMIT_MS = 150.0  # from nothing, its air included
 COMMAND_LIMIT = 4.0  # of what the bare interpreter takes: a board, and Python to make it, cost something
 
 
 async def measure(run: Run) -> Outcome:
     """Each of the three ways, one start at a time."""
-    fork, board, command, bare = Series("ms"), Series("ms"), Series("ms"), Series("ms")
+    fork, board, command, bare, radio = (Series("ms") for _ in range(5))
     async with Zygote() as zygote:
         await _fork(zygote, run.folder)  # the first one pays for the parent's own start
         run.say(f"{run.count(FORKS)} virtual machines")
@@ -41,6 +43,12 @@ async def measure(run: Run) -> Outcome:
     for _ in range(run.count(COMMANDS)):
         bare.add(await _run(theirs))
         command.add(await _run(ours))
+    run.say(f"{run.count(COMMANDS)} commands with their radio on, each with a new air")
+    switched_on = [ours[0], "micropython", "--air", "bench", "-c", WITH_RADIO]
+    for number in range(run.count(COMMANDS)):
+        place = run.folder / f"air-{number}"
+        place.mkdir()
+        radio.add(await _run(switched_on, XDG_RUNTIME_DIR=str(place)))
     lines = [
         Line("VM from the parent, to its first line: p50", fork.median, "ms", VM_LIMIT_MS, "limit", 1.0),
         Line("board, power-on to the firmware's first line: p50", board.median, "ms"),
@@ -52,8 +60,22 @@ async def measure(run: Run) -> Outcome:
             "micropython -c pass",
             COMMAND_LIMIT,
         ),
+        Line(
+            "latchwork micropython, to its radio on in a new air: p50",
+            radio.median,
+            "ms",
+            AIR_LIMIT_MS,
+            "limit",
+            1.0,
+        ),
     ]
-    series = {"fork": fork, "board": board, "latchwork micropython": command, "micropython": bare}
+    series = {
+        "fork": fork,
+        "board": board,
+        "latchwork micropython": command,
+        "micropython": bare,
+        "with radio": radio,
+    }
     return Outcome(lines, series)
 
 
@@ -99,10 +121,11 @@ def _script(name: str) -> str:
     return found
 
 
-async def _run(arguments: list[str]) -> float:
+async def _run(arguments: list[str], **environment: str) -> float:
     """Milliseconds of a command from its start to its end."""
     began = now_us()
-    process = await asyncio.create_subprocess_exec(*arguments, stdin=asyncio.subprocess.DEVNULL)
+    null = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*arguments, stdin=null, env={**os.environ, **environment})
     status = await asyncio.wait_for(process.wait(), DEADLINE_S)
     if status:
         raise RuntimeError(f"{Path(arguments[0]).name} ended with status {status}")

@@ -4,7 +4,6 @@ import fcntl
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +27,18 @@ def air_name(name: str | None = None) -> str:
 def folder() -> Path:
     """Private to the user; made at first use. Raises AirError if somebody else has made it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    path = Path(runtime, "latchwork") if runtime else Path(tempfile.gettempdir(), f"latchwork-{os.getuid()}")
+    path = Path(runtime, "latchwork") if runtime else _temporary() / f"latchwork-{os.getuid()}"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = path.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
         raise AirError(f"{path} must be a folder of yours that nobody else can open: chmod 700, or remove it")
     return path
+
+
+def _temporary() -> Path:
+    import tempfile  # loads more than all else here
+
+    return Path(tempfile.gettempdir())
 
 
 class Airfield:

