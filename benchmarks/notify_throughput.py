@@ -5,14 +5,14 @@ import asyncio
 from benchmarks.gatt_round_trip import INTERVALS_MS, NOTIFIES, characteristic, connected
 from benchmarks.outcome import Line, Outcome
 from benchmarks.run import Entry, Run
-from benchmarks.series import Series
 from hil.board.signals import now_us
+from hil.measure.series import Series
 from hil.radio.link import MAX_PDUS
 from hil.radio.medium import Medium
 
 EVENTS = 100
 DATA = b"x" * 20
-MARGIN = 1.1
+MARGIN = 0.1
 DEADLINE_S = 60.0
 
 
@@ -24,10 +24,11 @@ async def measure(run: Run) -> Outcome:
         run.say(f"notifications over {run.count(EVENTS)} events of {interval:g} ms")
         rate = await _rate(interval, run.count(EVENTS))
         most = MAX_PDUS * 1000 / interval
-        if rate < most * (2 - MARGIN):
-            raise RuntimeError(f"{rate:.0f} notifications a second at {interval:g} ms, where {most:.0f} fit")
         name = f"notifications at {interval:g} ms"
-        lines.append(Line(name, rate, "1/s", most, f"{MAX_PDUS} an event", MARGIN))
+        lines.append(Line(name, rate, "1/s"))
+        lines.append(
+            Line(f"{name}: off the limit", abs(rate - most), "1/s", most, f"{MAX_PDUS} an event", MARGIN)
+        )
         series[name] = Series("1/s")
         series[name].add(rate)
     return Outcome(lines, series)

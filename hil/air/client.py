@@ -15,6 +15,7 @@ from typing import Any, Self
 from hil.air import ops
 from hil.air.folder import Airfield, air_name
 from hil.air.ops import AirError, Identity
+from hil.air.understudy import Understudy
 from hil.vm import wire
 
 START_S = 15.0  # from the first attempt to the answer to JOIN; an air that is new loads Python in that time
@@ -155,10 +156,17 @@ class Member:
             answer.set_result(frame.payload)
 
 
-async def join(air: str | None, identity: Identity, kind: str, *, start: bool = True) -> Member:
+async def join(
+    air: str | None,
+    identity: Identity,
+    kind: str,
+    *,
+    start: bool = True,
+    understudy: Understudy | None = None,
+) -> Member:
     """Become a member of an air, which is started if it is not there and ``start``; raises AirError.
 
-    ``kind`` is one of ``server.CHANNELS``: it says which channels the member has.
+    ``kind`` is one of ``server.CHANNELS``: it says which channels the member has. ``understudy`` saves the start of a Python.
     """
     field = Airfield(air_name(air))
     request = json.dumps({"version": ops.VERSION, "kind": kind, **identity.to_json()}).encode()
@@ -167,7 +175,7 @@ async def join(air: str | None, identity: Identity, kind: str, *, start: bool = 
             for attempt in range(ATTEMPTS):
                 if attempt:
                     await asyncio.sleep(_AGAIN_S * 4**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-                member = Member(await _connection(field, start))
+                member = Member(await _connection(field, start, understudy))
                 try:
                     return await _joined(member, request)
                 except ConnectionError:
@@ -201,7 +209,7 @@ async def _joined(member: Member, request: bytes) -> Member:
     return member
 
 
-async def _connection(field: Airfield, start: bool) -> socket.socket:
+async def _connection(field: Airfield, start: bool, understudy: Understudy | None) -> socket.socket:
     """Connected to a server, or to the socket that one which is starting will serve."""
     while True:
         with contextlib.suppress(BlockingIOError):  # many come at once: the next attempt finds room
@@ -209,20 +217,20 @@ async def _connection(field: Airfield, start: bool) -> socket.socket:
             if sock is None and not start:
                 raise AirError(errno.ENOENT, f"there is no air {field.name}; see `latchwork air list`")
             if sock is None:
-                sock = _connect_first(field)
+                sock = _connect_first(field, understudy)
             if sock is not None:
                 return sock
         await asyncio.sleep(_AGAIN_S * random.uniform(0.5, 1.5))  # noqa: S311
 
 
-def _connect_first(field: Airfield) -> socket.socket | None:
+def _connect_first(field: Airfield, understudy: Understudy | None) -> socket.socket | None:
     """Start the air, unless somebody else is about to."""
     with field.locked() as locked:
         if not locked:
             return None
         sock = _connect(field)
         if sock is None:
-            _start(field)
+            _start(field, understudy)
             sock = _connect(field)
         return sock
 
@@ -242,13 +250,15 @@ def _connect(field: Airfield) -> socket.socket | None:
     return sock
 
 
-def _start(field: Airfield) -> None:
+def _start(field: Airfield, understudy: Understudy | None) -> None:
     """Start the server with a socket that can be connected to at once; needs the lock."""
     _servers[:] = [server for server in _servers if server.poll() is None]
     field.socket.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, field.log.open("wb") as log:
         listening.bind(str(field.socket))
         listening.listen(_BACKLOG)
+        if understudy is not None and understudy.launch(field.name, listening, log):
+            return
         fd = listening.fileno()
         command = [sys.executable, "-m", "hil.air.server", str(fd), field.name]
         null = subprocess.DEVNULL

@@ -14,6 +14,7 @@ from functools import partial
 from hil.air import client, ops
 from hil.air.client import Member
 from hil.air.ops import AirError, Identity, Place
+from hil.air.understudy import Understudy
 from hil.vm.link import Answer, Link
 from hil.vm.wire import BLE
 
@@ -26,9 +27,18 @@ Say = Callable[[str], None]
 class Seat:
     """``ble`` is channel BLE of ``link``. ``say`` gets what a person has to know, such as a refusal to join."""
 
-    def __init__(self, link: Link, identity: Identity, air: str | None, say: Say | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        identity: Identity,
+        air: str | None,
+        *,
+        say: Say | None = None,
+        understudy: Understudy | None = None,
+    ) -> None:
         self.identity = identity
         self.air = air
+        self._understudy = understudy
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._member: Member | None = None
         self._joining: asyncio.Task[Member] | None = None
@@ -69,7 +79,7 @@ class Seat:
             self._member.close()
 
     async def _join(self) -> Member:
-        member = await client.join(self.air, self.identity, ops.BOARD)
+        member = await client.join(self.air, self.identity, ops.BOARD, understudy=self._understudy)
         member.on(self.ble.number, partial(self._interrupt, self.ble.number))
         for number, handler in self.handlers.items():
             member.on(number, handler)

@@ -17,7 +17,7 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from hil.air import ops
 from hil.air.early_radio import EarlyRadio, Spectrum
@@ -241,7 +241,12 @@ async def _main(fd: int, name: str) -> None:
         await Air(Airfield(name), listening).run()
 
 
-if __name__ == "__main__":
+def serve(fd: int, name: str) -> NoReturn:
+    """Be the air until nobody is left, and end this process."""
     _room()
-    asyncio.run(_main(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(_main(fd, name))
     os._exit(0)  # a thread may still be loading what nobody needs any more
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), sys.argv[2])

@@ -21,6 +21,7 @@ from hil.vm.identity import become_esp32
 from hil.vm.zygote import die_with_parent
 
 if TYPE_CHECKING:
+    from hil.air.understudy import Understudy
     from hil.board.description import Description  # loads pydantic
 
 FLASH_KIB = 1024  # of a board that keeps nothing
@@ -116,12 +117,17 @@ def _serve(sock: socket.socket, vm: int, options: Ours, description: "Descriptio
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        asyncio.run(_model(sock, vm, options, description))
+        import hil.air.seat  # noqa: F401  # with asyncio: what the understudy has, it need not load
+        from hil.air.understudy import Understudy
+
+        asyncio.run(_model(sock, vm, options, description, Understudy(sock)))
     finally:
         os._exit(0)
 
 
-async def _model(sock: socket.socket, vm: int, options: Ours, description: "Description | None") -> None:
+async def _model(
+    sock: socket.socket, vm: int, options: Ours, description: "Description | None", understudy: "Understudy"
+) -> None:
     import asyncio
 
     from hil.air.ops import Identity
@@ -150,7 +156,8 @@ async def _model(sock: socket.socket, vm: int, options: Ours, description: "Desc
     Peripherals(link, pins, description)
     Nvs(link, None)
     Partitions(link, None, FLASH_KIB, FLASH_KIB)
-    seat = Seat(link, Identity(name, ble_address(chip), btsnoop=options.btsnoop), options.air)
+    who = Identity(name, ble_address(chip), btsnoop=options.btsnoop)
+    seat = Seat(link, who, options.air, understudy=understudy)
     Wifi(link, seat=seat)
     link.connect(sock)
     await ended.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -96,6 +97,14 @@ def servers(field: Airfield) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def is_gone(process: int) -> bool:
+    """A zombie is gone as well: whoever adopted it may be slow to bury it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def events_of(capture: Path) -> list[str]:
@@ -212,6 +221,14 @@ def test_a_kill_of_all_leaves_no_process_and_no_socket(air: Airfield) -> None:
     boards = [Running(), Running()]
     for board in boards:
         board.kill()
+
+
+def test_an_air_whose_folder_is_removed_ends_with_its_last_member(air: Airfield) -> None:
+    board = Running()
+    (server,) = servers(air)
+    shutil.rmtree(air.socket.parent)
+    board.kill()
+    eventually(lambda: is_gone(server))
 
 
 def test_a_board_goes_on_without_its_air_and_the_next_activation_starts_another(air: Airfield) -> None:
