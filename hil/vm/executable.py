@@ -2,7 +2,8 @@
 executable, on a simulated board. These options are ours and come first; all that follows is MicroPython's.
 
 This process becomes the VM, so arguments, streams, signals and exit code are MicroPython's own. The board
-model is its child and starts meanwhile: a program that touches no hardware does not wait for it.
+model is its child and starts meanwhile: a program that touches no hardware does not wait for it. Each loads what it needs
+after they have parted, so both cores load at once.
 """
 
 import os
@@ -13,12 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
-
-import micropython_unix
-
-from hil.vm import image
-from hil.vm.identity import become_esp32
-from hil.vm.zygote import die_with_parent
 
 if TYPE_CHECKING:
     from hil.air.understudy import Understudy
@@ -69,13 +64,18 @@ def run(arguments: Sequence[str]) -> NoReturn:
         print(f"latchwork: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     description = _described(os.environ.get("LATCHWORK_BOARD"))
-    modules = image.bench_folder()
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     if os.fork() == 0:
         theirs.close()
         _serve(ours, parent, options, description)
     ours.close()
+    import micropython_unix
+
+    from hil.vm import image
+    from hil.vm.identity import become_esp32
+
+    modules = image.bench_folder()
     os.set_inheritable(theirs.fileno(), True)
     os.environ["LATCHWORK_LINK"] = str(theirs.fileno())
     os.environ["MICROPYPATH"] = f"{modules}:{os.environ.get('MICROPYPATH', DEFAULT_PATH)}"
@@ -110,13 +110,15 @@ def _wires(description: "Description | None") -> Sequence[Sequence[int]]:
 def _serve(sock: socket.socket, vm: int, options: Ours, description: "Description | None") -> NoReturn:
     """The board model, until the VM ends. What it needs is loaded here: the VM does not wait for that."""
     try:
-        import asyncio
+        from hil.vm.zygote import die_with_parent
 
         die_with_parent(vm)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
+        import asyncio
+
         import hil.air.seat  # noqa: F401  # with asyncio: what the understudy has, it need not load
         from hil.air.understudy import Understudy
 
