@@ -5,6 +5,7 @@ Like a chip, the radio answers that it is on while it comes up; whatever is aske
 
 import asyncio
 import importlib
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,25 +20,33 @@ if TYPE_CHECKING:
     from hil.radio.peripheral import Peripheral
 
 OFF = b"\0"
+_SWITCH_S = 5e-4  # Python's own would have members wait 5 ms for each step while Bumble is loaded
 WAKE, ACTIVE = 0, 1  # hil.radio.ble_ops, which is not loaded yet
 
 
 class Spectrum:
-    """The medium of an air, loaded in a thread from the first moment on, so that members can join meanwhile."""
+    """The medium of an air, loaded in a thread when the first radio comes on, so that members are served meanwhile."""
 
     def __init__(self) -> None:
         self.medium: Medium | None = None
         self.wifi = WifiAir()
-        self._loading = asyncio.ensure_future(self._load())
+        self._loading: asyncio.Task[Medium] | None = None
 
     async def _load(self) -> "Medium":
-        await asyncio.to_thread(importlib.import_module, "hil.radio.peripheral")
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
+        try:
+            await asyncio.to_thread(importlib.import_module, "hil.radio.peripheral")
+        finally:
+            sys.setswitchinterval(usual)
         from hil.radio.medium import Medium
 
         self.medium = Medium(paced=True)
         return self.medium
 
     async def ready(self) -> "Medium":
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(self._load())
         return await asyncio.shield(self._loading)
 
 

@@ -17,7 +17,7 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
 from hil.air import ops
 from hil.air.early_radio import EarlyRadio, Spectrum
@@ -239,13 +239,13 @@ def _room() -> None:
 async def _main(fd: int, name: str) -> None:
     with socket.socket(fileno=fd) as listening:
         await Air(Airfield(name), listening).run()
+    os._exit(0)  # not later: a thread may still be loading what nobody needs any more
 
 
-def serve(fd: int, name: str) -> NoReturn:
+def serve(fd: int, name: str) -> None:
     """Be the air until nobody is left, and end this process."""
     _room()
     asyncio.run(_main(fd, name))
-    os._exit(0)  # a thread may still be loading what nobody needs any more
 
 
 if __name__ == "__main__":
