@@ -19,6 +19,7 @@ from hil.board.core import BREAK, FLASH_CUT, FLASH_WORN, Cause, Core, Wake
 from hil.board.description import Description
 from hil.board.flash import Cut, Wear, Worn
 from hil.board.identity import ble_address, unique_id
+from hil.board.network import Network
 from hil.board.nvs import Nvs
 from hil.board.partitions import Partitions
 from hil.board.parts import Door
@@ -30,7 +31,7 @@ from hil.board.supply import GONE, GOOD, LOW, Supply
 from hil.board.uart import Uarts
 from hil.board.wifi import Wifi
 from hil.vm import image
-from hil.vm.footprint import BENCH_KIB
+from hil.vm.footprint import BENCH_KIB, NETWORK_KIB
 from hil.vm.link import BLE, CORE, Link
 from hil.vm.spawner import VmProcess, Zygote
 
@@ -84,6 +85,7 @@ class Board:
         btsnoop: Path | None = None,
         firmware: Path | None = None,
         bare: bool = False,
+        networked: bool = False,
         trace: TraceSink | None = None,
     ) -> None:
         self.description = description
@@ -140,6 +142,7 @@ class Board:
             self.seat = Seat(self.link, Identity(name, self.ble_address, place, capture), air)
             self._leave = self.seat.close
         self.wifi = Wifi(self.link, seat=self.seat)
+        self.network = Network(self.link, seed=name) if networked else None
         if trace is not None:
             self.state.trace(trace, name)
             self.pins.trace(trace, name)
@@ -179,6 +182,8 @@ class Board:
         await self.power_cut()
         self.door.stop()
         self.uarts.close()
+        if self.network is not None:
+            self.network.close()
         self.console.close()
         if self._leave is not None:
             self._leave()
@@ -333,11 +338,12 @@ class Board:
             "LATCHWORK_ROM_FILE": str(self.slots_path),
             "LATCHWORK_CUT": f"{cut.write},{int(cut.where)},{cut.slots}",
             "LATCHWORK_WORN": self._worn.hex(),
+            "LATCHWORK_NETWORK": "1" if self.network is not None else "0",
             "LATCHWORK_RAW": "1" if raw else "0",
             "LATCHWORK_BARE": "1" if self.bare or self.description.bare else "0",
             "LATCHWORK_DRIFT": str(self.description.mcu.drift_ppm),
         }
-        heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB}K"
+        heap = f"heapsize={self.description.mcu.heap_kib + BENCH_KIB + (NETWORK_KIB if self.network else 0)}K"
         vm = await self._zygote.spawn(
             ["-X", heap, "-c", BOOT],
             terminal=self.console.vm_terminal,

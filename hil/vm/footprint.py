@@ -6,3 +6,4 @@ this much on top of what the description grants the firmware.
 """
 
 BENCH_KIB = 31
+NETWORK_KIB = 2  # on top, where its connections pass through the bench

@@ -12,6 +12,7 @@ POST, CALL, REPLY, ERROR, INTERRUPT = range(5)
 CORE, GPIO, BLE, NET, NVS, UART = range(6)
 BUS = 16
 OTA = 17
+HOST = 18
 
 HEADER = struct.Struct("<BBBBIQ")
 MARK = 0xB0

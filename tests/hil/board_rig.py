@@ -41,6 +41,28 @@ async def powered(
             await board.stop()
 
 
+@contextlib.asynccontextmanager
+async def bare(folder: Path, *, networked: bool = False) -> AsyncIterator[Board]:
+    """A board without firmware, at its prompt."""
+    async with Zygote() as zygote:
+        board = Board(builtin("esp32"), "bare", folder, vm=zygote, bare=True, networked=networked)
+        try:
+            await board.start()
+            await board.console.wait_for(">>> ", DEADLINE)
+            yield board
+        finally:
+            await board.stop()
+
+
+async def did(board: Board, program: str) -> str:
+    """What a program prints that is pasted at the prompt."""
+    board.console.clear()
+    program = "import time; time.sleep_ms(0)\n" + program  # where what the bench told it arrives
+    board.console.write(b"\x05" + program.encode().replace(b"\n", b"\r") + b"\r\x04")
+    await board.console.wait_for(r"=== \n(.|\n)*^>>> $", DEADLINE)
+    return board.console.text.rpartition("=== \n")[2].removesuffix(">>> ")
+
+
 def switches(pid: int) -> int:
     """How often a process has gone to sleep: what a polling loop cannot hide."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

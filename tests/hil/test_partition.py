@@ -1,41 +1,13 @@
 """Flash by its partitions: ``esp32.Partition``, updates with roll-back, romfs, and flash that wears out."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from hil.board.board import Board
-from hil.board.description import BOARDS, load_description
 from hil.board.flash import Worn
-from hil.vm.spawner import Zygote
-from tests.hil.board_rig import DEADLINE
+from tests.hil.board_rig import DEADLINE, bare, did
 from tests.hil.test_vm_executable import BOARD, run
-
-
-@contextlib.asynccontextmanager
-async def bare(folder: Path) -> AsyncIterator[Board]:
-    """A board without firmware, at its prompt."""
-    async with Zygote() as zygote:
-        board = Board(load_description(BOARDS / "esp32.toml"), "bare", folder, vm=zygote, bare=True)
-        try:
-            await board.start()
-            await board.console.wait_for(">>> ", DEADLINE)
-            yield board
-        finally:
-            await board.stop()
-
-
-async def did(board: Board, program: str) -> str:
-    """What a program prints that is pasted at the prompt."""
-    board.console.clear()
-    program = "import time; time.sleep_ms(0)\n" + program  # where what the bench told it arrives
-    board.console.write(b"\x05" + program.encode().replace(b"\n", b"\r") + b"\r\x04")
-    await board.console.wait_for(r"=== \n(.|\n)*^>>> $", DEADLINE)
-    return board.console.text.rpartition("=== \n")[2].removesuffix(">>> ")
-
 
 TABLE = """
 from esp32 import Partition as P

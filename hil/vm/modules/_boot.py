@@ -53,6 +53,8 @@ def _mount():
         sys.modules["vfs"] = __import__("_vfs")  # not one that a file on the path can stand before
     else:
         _choose(power)
+    if os.getenv("LATCHWORK_NETWORK") == "1":
+        sys.modules["socket"] = __import__("_socket")
     flash = _flash.Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:

@@ -1,0 +1,148 @@
+"""What a network does to a board's connections, set while they exist: the board's own sockets, a real peer."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hil.board.board import Board
+from hil.board.network import Network, Quality
+from hil.vm.link import Link
+from tests.hil.board_rig import bare, did
+
+CONNECT = """
+import errno, select, socket, time
+def connect(timeout=10000):
+    a = socket.getaddrinfo("127.0.0.1", {port}, 0, socket.SOCK_STREAM)[0][-1]
+    s = socket.socket()
+    s.setblocking(False)
+    try:
+        s.connect(a)
+    except OSError as e:
+        if e.errno != errno.EINPROGRESS:
+            raise
+    p = select.poll()
+    p.register(s, select.POLLOUT)
+    return s, p.poll(timeout)
+def ready(s, timeout):
+    p = select.poll()
+    p.register(s, select.POLLIN)
+    return bool(p.poll(timeout))
+"""
+PING = """
+def ping(text, timeout=10000):
+    s.write(text)
+    return s.read(len(text)) if ready(s, timeout) else None
+"""
+JOIN = CONNECT + PING + "s, _ = connect()\nprint(ping(b'hello'))\n"
+
+
+class Peer:
+    """Echoes; ``ends`` counts connections that ended."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.ended = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(4096):
+                writer.write(data)
+                await writer.drain()
+        self.ended.set()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def joined(folder: Path) -> AsyncIterator[tuple[Board, Network, Peer]]:
+    peer = Peer()
+    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    peer.port = server.sockets[0].getsockname()[1]
+    async with bare(folder, networked=True) as board:
+        assert board.network is not None
+        assert await did(board, JOIN.format(port=peer.port)) == "b'hello'\n"
+        assert board.network.connections == 1
+        try:
+            yield board, board.network, peer
+        finally:
+            server.close()
+
+
+async def test_latency_is_that_of_both_ways(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (board, network, _):
+        network.quality = Quality(latency_ms=40, jitter_ms=10)
+        program = "t = time.ticks_us(); _ = ping(b'x'); print(time.ticks_diff(time.ticks_us(), t) >= 80000)"
+        assert await did(board, program) == "True\n"
+
+
+async def test_a_partition_holds_everything_back_and_new_connections_hang(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (board, network, _):
+        network.partition()
+        assert await did(board, "print(ping(b'lost?', 100), connect(100)[1])") == "None []\n"
+        network.partition(False)
+        assert (
+            await did(board, "print(ready(s, 10000), s.read(5), connect()[1] != [])")
+            == "True b'lost?' True\n"
+        )
+
+
+async def test_the_end_of_a_connection_does_not_pass_a_partition(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (board, network, peer):
+        network.partition()
+        await did(board, "s.close()")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(peer.ended.wait(), 0.1)
+        network.partition(False)
+        await asyncio.wait_for(peer.ended.wait(), 10)
+
+
+async def test_refused_half_open_and_reset(tmp_path: Path) -> None:
+    refused = "s2, r = connect()\ntry:\n    s2.write(b'x')\nexcept OSError as e:\n    print(e.errno)\n"
+    async with joined(tmp_path) as (board, network, _):
+        network.refusing = True
+        assert await did(board, refused) == "111\n"
+        network.half_open()
+        assert await did(board, "print(ready(s, 100))") == "False\n"
+        told = "_ = s.write(b'x')\n_ = ready(s, 10000)\ntry:\n    print(s.read(1))\nexcept OSError as e:\n    print(e.errno)\n"
+        assert await did(board, told) == "104\n"
+        network.refusing = False
+        await did(board, "s, _ = connect()")
+        network.reset()
+        assert (await did(board, told.removeprefix("_ = s.write(b'x')\n"))) == "104\n"
+
+
+async def test_a_peer_that_does_not_listen_refuses(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    program = (
+        CONNECT.format(port=port)
+        + "s, _ = connect()\ntry:\n    s.write(b'x')\nexcept OSError as e:\n    print(e.errno)"
+    )
+    async with bare(tmp_path, networked=True) as board:
+        assert await did(board, program) == "111\n"
+
+
+async def test_names_that_are_not_found(tmp_path: Path) -> None:
+    program = "import socket\ntry:\n    socket.getaddrinfo('localhost', 1)\nexcept OSError as e:\n    print(e.errno)"
+    async with bare(tmp_path, networked=True) as board:
+        assert board.network is not None
+        board.network.no_names = True
+        assert await did(board, program) == "-202\n"
+
+
+async def test_loss_and_rate_make_late_and_the_same_seed_makes_the_same_late() -> None:
+    def arrivals(seed: int, quality: Quality) -> list[float]:
+        network = Network(Link("x"), seed)
+        network.quality = quality
+        return [network.arrival(0.0, 1460) for _ in range(200)]
+
+    lossy = Quality(latency_ms=10, jitter_ms=5, loss=0.1)
+    assert arrivals(1, lossy) == arrivals(1, lossy) != arrivals(2, lossy)
+    late = sum(at > 0.2 for at in arrivals(1, lossy))
+    assert 8 < late < 35
+    assert arrivals(1, Quality(kbit_s=1168)) == pytest.approx([0.01] * 200)
+    with pytest.raises(ValueError, match="loss"):
+        Quality(loss=1)
