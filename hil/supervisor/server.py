@@ -142,7 +142,7 @@ async def serve(settings: Settings, say: Callable[[dict[str, Any]], None]) -> No
     description = load_description(settings.board)
     async with Zygote() as zygote:
         bare, air = not settings.firmware, air_name(settings.air)
-        board = Board(description, settings.name, folder, vm=zygote, air=air, bare=bare, networked=True)
+        board = Board(description, settings.name, folder, vm=zygote, air=air, bare=bare)
         try:
             if settings.put is not None:
                 await asyncio.to_thread(files.put, board.flash_path, settings.put)

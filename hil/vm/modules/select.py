@@ -27,7 +27,7 @@ def _fd_of(obj):
     if hasattr(obj, "fileno"):
         return obj.fileno(), False
     if hasattr(obj, "ioctl"):
-        return -1, False
+        return (None if _board.bare else -1), False  # anybody's object may become ready without a sign
     if type(obj).__name__ == "SSLSocket":
         return _beneath(obj), True
     return None, False
