@@ -76,7 +76,7 @@ class Gap:
 
     async def scan(self, payload: bytes) -> None:
         if not payload:
-            await self._stop_scan()
+            await self.stop_scan()
             return
         if self.scanning:
             raise errors.host_error(errors.EALREADY, "scanning")
@@ -97,9 +97,9 @@ class Gap:
         await self._command(hci.HCI_LE_Set_Scan_Enable_Command(le_scan_enable=1, filter_duplicates=0))
         if duration_ms > 0:
             loop = asyncio.get_running_loop()
-            self._scan = loop.call_later(duration_ms / 1000, lambda: self._host.spawn(self._stop_scan()))
+            self._scan = loop.call_later(duration_ms / 1000, lambda: self._host.spawn(self.stop_scan()))
 
-    async def _stop_scan(self) -> None:
+    async def stop_scan(self) -> None:
         if not self.scanning:
             return
         self.scanning = False
@@ -140,7 +140,7 @@ class Gap:
         longest = max_us // INTERVAL_UNIT_US or max(DEFAULT_INTERVALS[1], shortest)
         if shortest not in INTERVAL_UNITS or longest not in INTERVAL_UNITS or shortest > longest:
             raise errors.host_error(errors.EINVAL, "connection interval")
-        await self._stop_scan()
+        await self.stop_scan()
         self._cancelled = False
         timeout = None if duration_ms < 0 else (duration_ms or DEFAULT_CONNECT_MS) / 1000
         self._connecting = self._host.spawn(self._connect(peer, shortest, longest, timeout))

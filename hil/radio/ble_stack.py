@@ -13,7 +13,7 @@ from bumble import hci
 from hil.radio import ble_ops as ops
 from hil.radio.ble_client import GattClient
 from hil.radio.ble_gap import Gap
-from hil.radio.ble_host import PUBLIC, RANDOM, RPA, BleHost, Interrupt
+from hil.radio.ble_host import NRPA, PUBLIC, RANDOM, RPA, BleHost, Interrupt
 from hil.radio.ble_l2cap import L2cap
 from hil.radio.ble_security import Security
 from hil.radio.ble_server import GattServer
@@ -129,7 +129,9 @@ class BleStack:
         return b"\1"
 
     async def stop(self) -> None:
-        """End every link properly; the firmware that asked for it gets no events."""
+        """End every link properly; of that the firmware that asked for it gets no events, of the end of a scan it does."""
+        await self._gap.stop_scan()
+        self._host.flush()
         self._host.silence()
         self._gap.stop()
         await self.station.off()
@@ -180,8 +182,10 @@ class BleStack:
             address = self._device.static_address
         elif mode == RPA:
             address = hci.Address.generate_private_address(self._device.irk)
-        else:
+        elif mode == NRPA:
             address = hci.Address.generate_private_address()
+        elif mode != PUBLIC:
+            return  # as the port
         if mode != PUBLIC:
             command = hci.HCI_LE_Set_Random_Address_Command(random_address=address)
             await self._device.send_sync_command(command)

@@ -67,6 +67,8 @@ async def test_a_passive_scan_ends_by_itself_and_sees_no_responses(boards: list[
     await central.irq(ble.SCAN_DONE)
     assert {fields[2] for fields in central.since(ble.SCAN_RESULT)} == {2}
     await central.do("ble.gap_scan(0, 30000, 30000)")  # the next can begin
+    await central.do("ble.active(False)")  # ends it
+    assert await central.irq(ble.SCAN_DONE) == ()
 
 
 async def test_a_client_finds_services_characteristics_and_descriptors(boards: list[BleVm]) -> None:

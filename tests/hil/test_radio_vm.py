@@ -265,7 +265,7 @@ async def test_switching_the_radio_off_ends_links_properly(medium: Medium) -> No
 
 async def test_errors_are_those_of_the_esp32_port(medium: Medium) -> None:
     async with RadioVm(medium, SCRIPT, PUBLIC, "247", mac=MAC) as vm:
-        assert await vm.line("inactive") == "19 19 19"
+        assert await vm.line("inactive") == "19 19 19 b''"
         assert await vm.line("busy") == "16"
         assert await vm.line("handles") == "16 18 24 30"
         await vm.line("ready")

@@ -95,7 +95,8 @@ def refused(call, *args):
 
 print(
     "inactive",
-    *[refused(*c) for c in ((ble.gap_advertise, 100_000), (ble.gatts_read, 16), (ble.config, "mac"))],
+    *[refused(*c) for c in ((ble.gap_advertise, 100_000), (ble.gatts_write, 16, ""), (ble.config, "mac"))],
+    ble.gatts_read(16),
 )
 ble.active(True)
 ble.config(addr_mode=int(sys.argv[1]), mtu=int(sys.argv[2]), gap_name="vm door")

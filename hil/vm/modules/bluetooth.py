@@ -109,6 +109,7 @@ class _Radio:
             on = (2 if self._handler else 1) if on[0] else 0
             _board.call(_board.BLE, _ACTIVE, bytes((on,)))
             # Bonds and keys are asked of the handler while this waits, as on a board whose host task runs beside it.
+            _board.pump()  # the end of a scan that this ended
             while on == 2 and not _board.call(_board.BLE, _STARTED):
                 _board.wait_ms(_WAIT_MS)
             self._active = on != 0
@@ -209,7 +210,10 @@ class _Radio:
         return tuple(result)
 
     def gatts_read(self, value_handle):
-        return _board.call(_board.BLE, _READ, struct.pack("<H", value_handle))
+        try:
+            return _board.call(_board.BLE, _READ, struct.pack("<H", value_handle))
+        except OSError:
+            return b""  # as the port, for a handle that is none, and while the radio is off
 
     def gatts_write(self, value_handle, data, send_update=False):
         data = _buffer(data)
