@@ -17,6 +17,7 @@ import tty
 from collections.abc import Callable
 from fcntl import ioctl
 
+from hil.board.newlines import Newlines
 from hil.board.signals import WaitTimeout
 
 MAX_LOG = 256 * 1024
@@ -55,6 +56,7 @@ class Console:
         self._grown = asyncio.Event()
         self.lost = 0
         self.raw = False
+        self._newlines = Newlines()
         loop = asyncio.get_running_loop()
         for master in (self._vm_master, self._tool_master):
             os.set_blocking(master, False)
@@ -96,6 +98,7 @@ class Console:
     def restarted(self) -> None:
         """A new VM is behind the console: forget what was typed for the old one, and its terminal modes."""
         self._input.clear()
+        self._newlines.restarted()
         self._listen()
         self._stop_breaking()
         termios.tcflush(self.vm_terminal, termios.TCIFLUSH)
@@ -114,7 +117,8 @@ class Console:
 
     def _from_vm(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._show(os.read(self._vm_master, _CHUNK))
+            data = os.read(self._vm_master, _CHUNK)
+            self._show(self._newlines.cooked(data) if self.raw else data)
 
     def _show(self, data: bytes) -> None:
         self._log += data
@@ -214,6 +218,7 @@ class Console:
             sent = os.write(self._vm_master, self._input[:count])
         except BlockingIOError:
             return False
+        self._newlines.typed(bytes(self._input[:sent]))
         for byte in self._input[:sent]:
             if byte in (_CTRL_A, _CTRL_B):
                 self.raw = byte == _CTRL_A

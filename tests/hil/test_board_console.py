@@ -41,7 +41,7 @@ async def test_mpremote_interrupts_the_program_and_executes(tmp_path: Path, soft
 
     async with powered(tmp_path, FOREVER) as board:
         await board.console.wait_for("agent runs", DEADLINE)
-        assert await with_tool(board.console.path, use) == (b"5\n" if soft_reset else b"1\n")
+        assert await with_tool(board.console.path, use) == (b"5\r\n" if soft_reset else b"1\r\n")
         # A soft reset from the raw REPL starts no program, as on hardware.
         assert board.console.text.count("agent runs") == 1
 
