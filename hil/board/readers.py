@@ -1,6 +1,7 @@
 """Readers at the door: one that sends card data over Wiegand's two wires, and a keypad that joins rows and columns."""
 
 import asyncio
+import contextlib
 import time
 
 from hil.board.description import Keypad, Wiegand
@@ -9,6 +10,8 @@ from hil.board.signals import Observable
 
 KEYS = ("123", "456", "789", "*0#")
 _CODES = "0123456789*#"
+LOOKS = 12  # edges of a scanned row or its neighbours: at least two whole scans of four rows
+PATIENCE_S = 1.0
 
 
 def parity_framed(facility: int, width: int, number: int, bits: int) -> str:
@@ -90,6 +93,39 @@ class KeyMatrix:
         self.release(name)
         await asyncio.sleep(hold_s)
 
+    async def type(self, name: str, hold_s: float = 0.08) -> None:
+        """As a finger that waits for the beep: down until the controller has looked at its row some times, up until it rests
+        again. One that does not look is waited for ``PATIENCE_S``.
+        """
+        looks = 0
+        enough, resting = asyncio.Event(), asyncio.Event()
+
+        def looked(level: Observable[int]) -> None:
+            nonlocal looks
+            looks += level.value
+            if looks >= LOOKS:
+                enough.set()
+            if self._at_rest():
+                resting.set()
+
+        stops = [self._pins[each].level.listen(looked) for each in self._rows]
+        try:
+            self.press(name)
+            await asyncio.sleep(hold_s)
+            await _patiently(enough)
+            resting.clear()
+            self.release(name)
+            await asyncio.sleep(hold_s)
+            if not self._at_rest():
+                await _patiently(resting)
+        finally:
+            for stop in stops:
+                stop()
+
+    def _at_rest(self) -> bool:
+        """All rows low: any key wakes it."""
+        return all(self._pins[row].sinks for row in self._rows)
+
     def _joint(self, name: str) -> tuple[str, str]:
         for row, names in zip(self._rows, KEYS, strict=True):
             if name in names:
@@ -111,3 +147,8 @@ class KeyMatrix:
                     grown = True
         for column in self._columns:
             self._pins.set_input(column, 0 if column in low else None)
+
+
+async def _patiently(event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), PATIENCE_S)

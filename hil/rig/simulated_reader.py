@@ -13,7 +13,7 @@ from protocol.keys import osdp_key
 
 SECURE_S = 15.0  # for the secure channel, which the panel opens
 BITS, FACILITY_BITS = 26, 8
-HOLD_S = 0.12  # of a key, and before the next: an unhurried finger
+HOLD_S = 0.08  # of a key, and before the next: an unhurried finger
 _HINT = "give it the description reader_door or osdp_door"
 
 
@@ -42,7 +42,7 @@ class WiredReader:
     def _tap(self) -> Callable[[str, float], Awaitable[None]]:
         about = self._board.description
         if about.keypad is not None:
-            return self._board.keypad.tap
+            return self._board.keypad.type
         if about.wiegand is not None:
             return self._pressed
         raise Unwired(f"{self._board.name} has no keypad: {_HINT}")

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from hil.board.signals import TraceSink
 from hil.demo.scribe import GATEWAY, Scribe
@@ -119,3 +119,17 @@ def said(bench: Bench, what: str, where: str = GATEWAY) -> None:
 
 
 Json = dict[str, Any]
+
+
+class Scoped:
+    """A recording in which each signal is below a name: cases that run at the same time have boards of the same names."""
+
+    def __init__(self, inner: TraceSink, scope: str) -> None:
+        self._inner = inner
+        self._scope = scope.replace(".", "_")
+
+    def signal(self, name: str, width: int = 1, kind: Literal["wire", "string"] = "wire") -> Any:
+        return self._inner.signal(f"{self._scope}.{name}", width, kind)
+
+    def change(self, signal: Any, value: int | str, t_us: int) -> None:
+        self._inner.change(signal, value, t_us)

@@ -36,9 +36,15 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Seconds for the steps, in place of the file's.")
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=1, max=16, help="Run so many at once, where they do not harm each other."
+        ),
+    ] = 1,
     keep: Annotated[bool, typer.Option(help="Keep flash, logs and consoles, and say where.")] = False,
 ) -> None:
-    """Run scenarios, one after the other, on one bench.
+    """Run scenarios on one bench.
 
     Exit code: 0 all passed, 1 one failed, 2 a file or an option is wrong, 42 a scenario's time was over.
     """
@@ -50,7 +56,7 @@ def run(
     loaded = _all(files, settings)
     _writable([path for path in (junit, html, vcd) if path is not None])
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    options = Options(seed, _settings(settings or []), junit, html, vcd, keep, timeout)
+    options = Options(seed, _settings(settings or []), junit, html, vcd, keep, timeout, jobs)
     try:
         outcomes = asyncio.run(run_files(loaded, options, console))
     except OSError as error:

@@ -12,7 +12,7 @@ from hil.rig.hints import near
 from hil.scenario.document import Document, Mistake, Place, ScenarioError, read
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.parameters import MAX_CASES, Parameters, Scalar, combinations, substituted
-from hil.scenario.steps import Step, StepReader
+from hil.scenario.steps import Step, StepReader, harms_site
 
 STEPS, AFTERWARDS = "steps", "afterwards"
 _LISTS = (STEPS, AFTERWARDS)
@@ -28,6 +28,11 @@ class Case:
     parameters: Parameters
     varied: Parameters  # those of the matrix
     path: Path
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it harms the site that others would share with it."""
+        return any(map(harms_site, self.steps + self.afterwards))
 
     @property
     def title(self) -> str:

@@ -1,6 +1,7 @@
 """Does steps: one after the other, repeated, at the same time; and once for each write, with the power cut there."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from hil.scenario.verb import StepFailed
 from hil.scenario.world import Unit, World
 
 LAP_S = 300.0  # a bound: the timeout of the scenario is shorter
+QUIET_S, MAX_BOOT_S = 0.25, 10.0
 SETTLE_S = 2.0  # in which a step that failed by a power cut learns that it was one
 
 
@@ -87,6 +89,7 @@ async def exhaust(scenario: Scenario, world: World, case: Case, about: Exhaustiv
 
 async def _lap(scenario: Scenario, unit: Unit, case: Case, write: int, where: str) -> bool:
     """One run of the steps; whether the power was cut in it. The board runs again afterwards."""
+    await _settled(unit)
     unit.target.flash.cut_power_at(write, where)
     cut = await _cut_short(scenario, unit, case.steps)
     await unit.target.power.cycle()  # takes back a cut that was never reached
@@ -96,6 +99,15 @@ async def _lap(scenario: Scenario, unit: Unit, case: Case, write: int, where: st
         told = f"{error.cause.seen}, after a power cut {where} write {write}" if cut else error.cause.seen
         raise Misstep(error.step, StepFailed(error.cause.expected, told)) from None
     return cut
+
+
+async def _settled(unit: Unit) -> None:
+    """Until the board has written nothing for a while: the writes of its boot are not those of the steps."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MAX_BOOT_S):
+            before = -1
+            while before != (before := unit.target.flash.writes()):  # noqa: ASYNC110 - a counter in a file
+                await asyncio.sleep(QUIET_S)
 
 
 async def _cut_short(scenario: Scenario, unit: Unit, steps: tuple[Step, ...]) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -45,10 +46,11 @@ class Options:
     vcd: Path | None = None
     keep: bool = False
     timeout: float | None = None
+    jobs: int = 1
 
 
 async def run_files(files: Sequence[ScenarioFile], options: Options, console: Console) -> list[Outcome]:
-    """All cases of all files, one after the other. Raises OSError for a report that cannot be written."""
+    """All cases of all files, in their order. Raises OSError for a report that cannot be written."""
     folder = Path(tempfile.mkdtemp(prefix="latchwork-scenario-"))
     try:
         with (folder / "bench.log").open("w") as log:
@@ -74,7 +76,6 @@ class _Run:
     async def run(self) -> list[Outcome]:
         started_at = datetime.now(UTC)
         vcd = self._options.vcd or self._folder / "run.vcd"
-        outcomes: list[Outcome] = []
         traced = self._options.vcd is not None or self._options.html is not None
         with contextlib.ExitStack() as stack:
             start_us = int(self._began_s * 1e6)
@@ -82,9 +83,7 @@ class _Run:
             bench = Bench(self._folder / "bench", trace=trace)
             bench.scribe.begin(self._began_s)
             async with bench:
-                for case in self._cases:
-                    outcomes.append(await self._case(bench, case))
-                    self._tell(outcomes[-1])
+                outcomes = await self._all(bench)
             if trace is not None:
                 trace.close(time.monotonic_ns() // 1000)
         if self._options.junit is not None:
@@ -93,12 +92,33 @@ class _Run:
             render_html(self._report(bench, outcomes, started_at, vcd), read_vcd(vcd), self._options.html)
         return outcomes
 
+    async def _all(self, bench: Bench) -> list[Outcome]:
+        """At most ``jobs`` at once; those that harm the site come after the others, each alone."""
+        slots = asyncio.Semaphore(self._options.jobs)
+
+        async def one(case: Case) -> Outcome:
+            async with slots:
+                outcome = await self._case(bench, case)
+                self._tell(outcome)
+                return outcome
+
+        if self._options.jobs == 1:
+            return [await one(case) for case in self._cases]
+        together = [case for case in self._cases if not case.is_alone]
+        async with asyncio.TaskGroup() as group:
+            tasks = {id(case): group.create_task(one(case)) for case in together}
+        done = {number: task.result() for number, task in tasks.items()}
+        done |= {id(case): await one(case) for case in self._cases if case.is_alone}
+        return [done[id(case)] for case in self._cases]
+
     async def _case(self, bench: Bench, case: Case) -> Outcome:
         seed = self._seed(case)
         values = {**self._options.settings, **{name: str(value) for name, value in case.varied.items()}}
         outcome = Outcome(case.title, case.path, seed, values)
-        live = LiveSteps(_titles(case), self._console)
-        world = World(bench, case.header, case.path.parent, seed)
+        several = self._options.jobs > 1
+        live = LiveSteps(_titles(case), Console(file=StringIO()) if several else self._console)
+        scope = case.title if several else ""
+        world = World(bench, case.header, case.path.parent, seed, scope=scope)
         try:
             with live:
                 await self._through(world, case, live, outcome)

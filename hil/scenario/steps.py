@@ -150,3 +150,9 @@ def _told(fields: Any) -> str:
     return (
         repr(fields) if isinstance(fields, str) and (not fields or not fields.isprintable()) else str(fields)
     )
+
+
+def harms_site(step: Step) -> bool:
+    """Whether it is a fault of gateway or cloud, or holds one."""
+    fault = FAULTS.get(step.path[-1].replace("_", "-")) if step.path[:1] == (FAULT,) else None
+    return (fault is not None and fault.short == "what") or any(map(harms_site, step.steps))

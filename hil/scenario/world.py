@@ -23,7 +23,7 @@ from hil.rig.hints import near
 from hil.rig.protocols import Target
 from hil.rig.simulated import target
 from hil.rig.strategy import Strategy
-from hil.scenario.bench import Bench, Json
+from hil.scenario.bench import Bench, Json, Scoped
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.verb import StepFailed
 from hil.stack.api import ApiError
@@ -58,9 +58,17 @@ class World:
     """``names`` are what ``{name}`` stands for in the ``api`` steps: doors, devices, and what steps saved."""
 
     def __init__(
-        self, bench: Bench, header: Header, source: Path, seed: int, *, air: str | None = None
+        self,
+        bench: Bench,
+        header: Header,
+        source: Path,
+        seed: int,
+        *,
+        air: str | None = None,
+        scope: str = "",
     ) -> None:
-        """``source`` is the folder that the scenario's own files are beside; ``air``, a shared one to be on, without phones."""
+        """``source`` is the folder that the scenario's own files are beside; ``air``, a shared one to be on, without phones;
+        ``scope``, what the boards' signals are recorded under."""
         self.bench = bench
         self.header = header
         self.seed = seed
@@ -73,6 +81,7 @@ class World:
         self.first_event = 0
         self._source = source
         self._air = air
+        self._trace = Scoped(bench.trace, scope) if bench.trace is not None and scope else bench.trace
         self._folder = bench.case_folder()
         self.medium = Medium(eager=True, seed=seed)
         self._site: Installation | None = None
@@ -176,7 +185,7 @@ class World:
             air=self._air,
             position=position(about.at),
             bare=not about.is_door,
-            trace=self.bench.trace,
+            trace=self._trace,
         )
         door = DoorSite(name, board) if about.is_door and self._site is not None else None
         driver = target(board)
