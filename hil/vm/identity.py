@@ -6,6 +6,7 @@ constants are written over where the extension is mapped, before the first VM ru
 
 import ctypes
 import mmap
+import re
 import struct
 from pathlib import Path
 
@@ -15,6 +16,8 @@ BUILD = b"ESP32_GENERIC"
 BANNER = b"ESP32 with ESP32"  # there is room for no more
 _WAS_PLATFORM, _WAS_MACHINE, _WAS_BUILD = b"linux\0", b"linux [GCC", b"standard\0"
 _SHARED = b"version\0"  # the last bytes of the banner's literal are also the name of an attribute
+_RELEASE = re.compile(rb"Linux-(\d+\.\d+\.\d+)")  # of platform.platform()
+_COMMIT = re.compile(rb"MicroPython ([0-9a-f]{10}) on \d{4}-")
 _TEXT = struct.Struct("<QQ")  # the end of a MicroPython str: length, address of its bytes
 _kept: list[ctypes.Array[ctypes.c_char]] = []  # what the VM points to from now on
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,6 +49,7 @@ def become_esp32() -> None:
     _replace(mapped, _WAS_BUILD, BUILD)
     _replace(mapped, _WAS_MACHINE, MACHINE)
     _rewrite_banner(mapped)
+    _name_version(mapped)
 
 
 def _rewrite_banner(mapped: list[_Mapping]) -> None:
@@ -56,6 +60,15 @@ def _rewrite_banner(mapped: list[_Mapping]) -> None:
         room = len(text) - len(_SHARED)
         if text.endswith(_SHARED) and room > len(BANNER):
             part.write(part.start + at, BANNER.ljust(room, b"\0"))
+
+
+def _name_version(mapped: list[_Mapping]) -> None:
+    """A build between releases names its commit alone; tools that wait for a board to boot look for v1.2.3 in the banner."""
+    releases = [match[1] for part in mapped for match in _RELEASE.finditer(part.bytes)]
+    for part in mapped if releases else ():
+        for match in _COMMIT.finditer(part.bytes):
+            name = b"v%s+%s" % (releases[0], match[1])
+            part.write(part.start + match.start(1), name[: len(match[1])])
 
 
 def _mappings(library: str) -> list[tuple[int, int, str]]:

@@ -95,12 +95,15 @@ def test_it_says_that_it_is_an_esp32() -> None:
         "u, i = os.uname(), sys.implementation\n"
         "print(sys.platform, i._machine, i._build, u.sysname, u.machine == i._machine, u.release)\n"
         "print(sys.version.startswith('3.'), hasattr(os, 'statvfs'), hasattr(os, 'nothing'))\n"
+        "print(sys.version.split()[2], u.version.split()[0])\n"
     )
     code, out, err = run(BOARD, "-c", program)
     first = "esp32 ESP32 module with ESP32 ESP32_GENERIC esp32 True 1."
     assert (code, err) == (0, "")
     assert out.startswith(first)
-    assert out.endswith("\nTrue True False\n")
+    flags, versions = out.splitlines()[1:]
+    assert flags == "True True False"
+    assert re.fullmatch(r"(v1\.\d+\.\d\S*) \1", versions)  # what tools know a board's boot by
 
 
 def test_radio_comes_on() -> None:
