@@ -49,6 +49,39 @@ def place(
     _run(_place(air_name_or_exit(air), board, (x, y, z)))
 
 
+@app.command()
+def lose(
+    part: Annotated[
+        float, typer.Argument(min=0, max=1, help="Of all packets: 0.1 is one in ten, 0 is none.")
+    ],
+    between: Annotated[
+        tuple[str, str] | None, typer.Option(help="Only of those between these two boards, either way.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Throw the dice anew: the same number, the same losses.")
+    ] = None,
+    air: AirOption = None,
+) -> None:
+    """Lose a part of all packets, of advertisements and of connections, until told otherwise."""
+    _run(_disturb(air_name_or_exit(air), {"lose": part, "between": between, "seed": seed}))
+
+
+@app.command()
+def noise(
+    name: Annotated[str, typer.Argument(help="Of the source, to change it or to switch it off.")],
+    x: Annotated[float | None, typer.Argument(help="Metres.")] = None,
+    y: Annotated[float | None, typer.Argument(help="Metres.")] = None,
+    power: Annotated[float, typer.Option(help="dBm.")] = 15.0,
+    duty: Annotated[float, typer.Option(min=0, max=1, help="Of the time that it sends.")] = 0.5,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the channels; Wi-Fi takes 0.28.")] = 1.0,
+    air: AirOption = None,
+) -> None:
+    """Switch a source of interference on at a place; without a place, off."""
+    place = None if x is None or y is None else (x, y)
+    wanted = {"noise": name, "position": place, "power": power, "duty": duty, "share": share}
+    _run(_disturb(air_name_or_exit(air), wanted))
+
+
 def air_name_or_exit(name: str | None) -> str:
     try:
         return air_name(name)
@@ -70,6 +103,11 @@ async def _place(name: str, board: str, position: ops.Place) -> None:
         await member.ask(ops.AIR, ops.PLACE, ops.encode_place(board, position))
 
 
+async def _disturb(name: str, wanted: dict[str, Any]) -> None:
+    async with await client.watch(name) as member:
+        await member.ask(ops.AIR, ops.DISTURB, json.dumps(wanted).encode())
+
+
 def _lines(seen: dict[str, Any]) -> list[str]:
     radios = {radio["name"]: radio for radio in seen["radios"]}
     lines = [f"air {seen['air']}, process {seen['pid']}, {len(seen['members'])} on it"]
@@ -87,7 +125,7 @@ def _radio_lines(radio: dict[str, Any] | None) -> list[str]:
     doing = [word for word in ("advertising", "scanning") if radio[word]]
     lines = [", ".join(doing)] if doing else []
     lines += [f"hears {name} at {rssi} dBm" for name, rssi in radio["rssi"].items()]
-    lines += [f"linked to {link['peer']}" for link in radio["links"]]
+    lines += [f"linked to {link['peer']}, every {link['interval_ms']:g} ms" for link in radio["links"]]
     return lines or ["radio on"]
 
 

@@ -11,6 +11,8 @@ Calls of AIR; texts are UTF-8, structures JSON:
     JOIN    {"version", "name", "kind", "mac", "position", "btsnoop"} -> {"name"}: the name it goes by, if its own was taken
     RESET   channel u8; the member's VM is gone, and what lived in its RAM. A post
     PLACE   {"name", "position"}; "" is the member itself
+    DISTURB {"lose", "between": [name, name], "seed"}: lose this part of all packets, or of those between two; or
+            {"noise", "position", "power", "duty", "share"}: a source of noise by its name, null takes it away
     SHOW    offset u32 -> that part of the snapshot (hil/air/snapshot.py); "" is its end
 
 A position is [x, y, z] in metres, or null: near everything. A refusal is an ERROR with an errno; SAID gives its text.
@@ -25,7 +27,7 @@ from hil.vm import wire
 AIR, BLE, WIFI = wire.CORE, wire.BLE, wire.NET
 VERSION = 1
 
-JOIN, RESET, PLACE, SHOW, SAID = range(1, 6)
+JOIN, RESET, PLACE, SHOW, SAID, DISTURB = range(1, 7)
 
 BOARD, WATCHER = "board", "watcher"
 

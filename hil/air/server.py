@@ -15,17 +15,17 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from hil.air import ops
+from hil.air import conditions, ops
 from hil.air.early_radio import EarlyRadio, Spectrum
 from hil.air.folder import Airfield
 from hil.air.ops import AirError, Identity
 from hil.air.snapshot import radios
 from hil.air.wifi import WifiRadio
-from hil.vm.link import Channel, Link
+from hil.vm.link import Answer, Channel, Link
 
 FIRST_S = 20.0  # to the first JOIN; a start that nobody follows up ends
 JOIN_S = 20.0  # for a connection to say who it is
@@ -59,7 +59,7 @@ class Seat:
         self.link.connect(sock)
         self._late = asyncio.get_running_loop().call_later(JOIN_S, self._too_late)
 
-    def handle(self, op: int, payload: bytes) -> bytes | None:
+    def handle(self, op: int, payload: bytes) -> Answer:
         try:
             return _OPERATIONS[op](self, payload)
         except (ValueError, LookupError) as error:
@@ -109,6 +109,12 @@ class Seat:
         seat = self._air.member(wanted["name"]) if wanted["name"] else self
         seat.place(place)
 
+    def disturb(self, payload: bytes) -> Awaitable[None]:
+        return self._disturb(conditions.change(payload))
+
+    async def _disturb(self, change: conditions.Change) -> None:
+        change(await self._air.spectrum.ready())
+
     def show(self, payload: bytes) -> bytes:
         offset = int.from_bytes(payload, "little")
         if not offset:
@@ -127,11 +133,12 @@ class Seat:
         self._air.left(self)
 
 
-_OPERATIONS: dict[int, Callable[[Seat, bytes], bytes | None]] = {
+_OPERATIONS: dict[int, Callable[[Seat, bytes], Answer]] = {
     ops.JOIN: Seat.join,
     ops.RESET: Seat.reset,
     ops.PLACE: Seat.put,
     ops.SHOW: Seat.show,
+    ops.DISTURB: Seat.disturb,
     ops.SAID: Seat.said,
 }
 

@@ -27,4 +27,9 @@ def _radio(medium: "Medium", controller: Any) -> dict[str, Any]:
 
 def _link(link: Any, controller: Any) -> dict[str, Any]:
     (peer,) = [end.name for end in link.ends.values() if end is not controller]
-    return {"peer": peer, "timeout_ms": round(link.timeout * 1000)}
+    return {
+        "peer": peer,
+        "interval_ms": round(link.timing.interval * 1000, 2),
+        "latency": link.timing.latency,
+        "timeout_ms": round(link.timeout * 1000),
+    }

@@ -35,6 +35,13 @@ class Noise:
             raise ValueError("duty and share are between 0 and 1")
 
 
+def probability(part: float) -> float:
+    """The number itself; raises ValueError if it is none."""
+    if not 0 <= part <= 1:
+        raise ValueError("a probability is between 0 and 1")
+    return part
+
+
 class Losses:
     """``lost`` rolls the dice of one packet."""
 
@@ -46,14 +53,17 @@ class Losses:
         self._pairs: dict[frozenset[str], float] = {}
         self._streams: dict[tuple[str, str, str], random.Random] = {}
 
-    def configure(self, probability: float, pair: tuple[str, str] | None = None) -> None:
+    def configure(self, part: float, pair: tuple[str, str] | None = None) -> None:
         """Lose this part of all packets, or of those between two stations by name (either way)."""
-        if not 0 <= probability <= 1:
-            raise ValueError("a probability is between 0 and 1")
         if pair is None:
-            self._everywhere = probability
+            self._everywhere = probability(part)
         else:
-            self._pairs[frozenset(pair)] = probability
+            self._pairs[frozenset(pair)] = probability(part)
+
+    def reseed(self, seed: int) -> None:
+        """Throw all dice anew."""
+        self.seed = seed
+        self._streams.clear()
 
     def probability(self, sender: str, receiver: str, rssi: int, at: Position | None) -> float:
         """Of a packet that arrives with ``rssi`` at a receiver who is ``at``."""

@@ -259,6 +259,29 @@ def test_a_board_that_moves_is_heard_by_the_distance(air: Airfield) -> None:
         board.end()
 
 
+def test_losses_and_noise_come_and_go(air: Airfield) -> None:
+    board = Running("--name", "a")
+    for arguments in (
+        ("lose", "0.5", "--between", "a", "b", "--seed", "3"),
+        ("lose", "0"),
+        ("noise", "oven", "1", "2", "--duty", "0.7"),
+        ("noise", "oven"),
+    ):
+        done = latchwork("air", *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert latchwork("air", "lose", "1.5").returncode == 2
+    board.end()
+
+
+@pytest.mark.parametrize("wanted", [b"[]", b"{}", b'{"lose": 2}', b'{"noise": "x", "position": 1}', b"{"])
+async def test_a_disturbance_that_makes_no_sense_is_refused(air: Airfield, wanted: bytes) -> None:
+    async with await client.join(None, Identity("x", bytes(6)), ops.BOARD) as member:
+        with pytest.raises(AirError) as error:
+            await member.ask(ops.AIR, ops.DISTURB, wanted)
+        assert error.value.strerror
+    await asyncio.to_thread(eventually, lambda: not air.socket.exists())
+
+
 def test_an_air_that_is_not_there_is_not_started_to_look_at_it(air: Airfield) -> None:
     done = latchwork("air", "show")
     assert (done.returncode, done.stderr) == (

@@ -157,6 +157,15 @@ def test_a_link_that_is_idle_and_lossy_lives_on() -> None:
     run(measure())
 
 
+def test_dice_thrown_anew_fall_as_the_first_time() -> None:
+    losses = Losses(0, PathLoss())
+    first = [losses.lost(0.5, "a", "b", "data") for _ in range(50)]
+    losses.reseed(1)
+    assert [losses.lost(0.5, "a", "b", "data") for _ in range(50)] != first
+    losses.reseed(0)
+    assert [losses.lost(0.5, "a", "b", "data") for _ in range(50)] == first
+
+
 def test_interference_hurts_who_is_near_it() -> None:
     near, far = Position(1, 0), Position(200, 0)
     losses = Losses(0, PathLoss())
