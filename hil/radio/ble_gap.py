@@ -112,8 +112,6 @@ class Gap:
 
     def _on_report(self, report: Any) -> None:
         address = report.address
-        if address.is_resolvable and self._device.address_resolver is not None:
-            address = self._device.address_resolver.resolve(address) or address
         self._host.tell_if_seen(
             ops.IRQ_SCAN_RESULT,
             "BvBbv",

@@ -1,6 +1,7 @@
 """Security of a board's Bluetooth stack: pairing, bonding and encryption, as NimBLE's security manager under MicroPython."""
 
 import asyncio
+import contextlib
 import errno
 import secrets
 import struct
@@ -117,13 +118,22 @@ class Security:
             self._host.device.irk = irk
 
     async def _resolve(self, bond: Bond) -> None:
-        """Know a peer by its private addresses."""
-        if bond.irk:
-            keys = PairingKeys()
-            keys.address_type = bond.address.address_type
-            keys.irk = PairingKeys.Key(value=bond.irk, authenticated=bond.authenticated)
-            await self._host.device.keystore.update(str(bond.address), keys)
-            await self._host.device.refresh_resolving_list()
+        """Have the controller know a peer by its private addresses, as long as its list has room."""
+        if not bond.irk:
+            return
+        device = self._host.device
+        with contextlib.suppress(hci.HCI_Error):
+            await device.send_sync_command(
+                hci.HCI_LE_Add_Device_To_Resolving_List_Command(
+                    peer_identity_address_type=bond.peer[0] & 1,
+                    peer_identity_address=bond.address,
+                    peer_irk=bond.irk,
+                    local_irk=device.irk,
+                )
+            )
+            await device.send_sync_command(
+                hci.HCI_LE_Set_Address_Resolution_Enable_Command(address_resolution_enable=1)
+            )
 
     def connected(self, connection: Any) -> None:
         handle = connection.handle
@@ -284,7 +294,9 @@ class Security:
             return
         bonded = bool(session.bonding)
         if bonded:
-            await self._secrets.keep(*_bonds_of(connection, session, keys))
+            ours, theirs = _bonds_of(connection, session, keys)
+            await self._secrets.keep(ours, theirs)
+            await self._resolve(theirs)
         session.on_disconnection(0)  # Bumble keeps it until the link is gone, and cannot pair again on it
         if self._host.is_open(connection):
             self._update(connection, State(True, _authenticates(session), bonded, _key_size(session)))

@@ -188,4 +188,13 @@ async def test_the_key_of_private_addresses_is_the_programs(boards: list[BleVm])
         await peripheral.do(f"ble.gap_advertise(20000, {ble.FLAGS!r})")
         await central.do("ble.gap_scan(0, 30000, 30000)")
         central.since(ble.SCAN_RESULT)
-        assert (await central.irq(ble.SCAN_RESULT))[:2] == (0, bytes.fromhex("240ac4000001"))
+        identity = 0, bytes.fromhex("240ac4000001")
+        assert (await central.irq(ble.SCAN_RESULT))[:2] == identity
+        await central.do(f"ble.gap_connect({identity[0]}, {identity[1]!r}, 15000)")
+        conn, *peer = await central.irq(ble.PERIPHERAL_CONNECT)
+        assert tuple(peer) == identity
+        await central.do(f"ble.gap_pair({conn})")
+        assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 1, 16)
+        await central.do(f"ble.gap_disconnect({conn})")
+        await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    assert central.secrets == peripheral.secrets == BOTH_KEPT
