@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from hil.scenario import page
+from hil.scenario.api import FAULTS, VERBS
 from hil.scenario.cli import SHIPPED
 from hil.scenario.document import ScenarioError, parse
 from hil.scenario.load import ScenarioFile, load, loaded
@@ -192,3 +194,11 @@ def test_the_schema_refuses_what_is_refused(steps: str) -> None:
     document = YAML(typ="safe").load(f"{HEAD}steps: {steps}\n")
     assert not jsonschema.Draft202012Validator(schema()).is_valid(document)
     assert json.dumps(schema())
+
+
+def test_the_page_of_scenarios_is_that_of_the_code() -> None:
+    assert page.main(["--check"]) == 0
+    assert page.main(["--chek"]) == 2
+    text = page.PAGE.read_text()
+    for word in (*VERBS, *FAULTS):
+        assert f"### {word}\n" in text
