@@ -207,9 +207,17 @@ class Pins:
         return None
 
     def vm_lost(self) -> None:
-        """Pins keep their levels over a soft reset; ``release_all`` is for the others. Nobody is interrupted meanwhile."""
+        """Pins keep their levels over a soft reset, but what a peripheral plays on them ends; ``release_all`` is for the
+        other resets. Nobody is interrupted meanwhile."""
+        for row in self._rows.values():
+            row.stop()
         for pin in self._pins.values():
             pin.trigger = 0
+            if pin.wave is not None:
+                pin.wave = None
+                pin.configure(OUTPUT, 0, 0)
+                self._follow(pin.net)
+                self._settle(pin.net, now_us())
 
     def release_all(self, t_us: int) -> None:
         """The chip was reset or lost power: nothing is driven any more."""

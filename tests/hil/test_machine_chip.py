@@ -1,5 +1,11 @@
 """What the chip does by itself: timers, clock, sleep, and the modules ``esp32`` and ``neopixel``."""
 
+from pathlib import Path
+
+from hil.board.board import Board
+from hil.board.description import builtin
+from hil.vm.spawner import Zygote
+from tests.hil.board_rig import DEADLINE, program
 from tests.hil.machine_vm import REFUSED, printed
 
 
@@ -167,3 +173,24 @@ def test_pixels_have_four_colours_and_take_their_time() -> None:
         print(time.ticks_diff(time.ticks_us(), t) >= 8 * 400 * 2, len(strip), strip[0], strip[1], bytes(strip.buf[:8]))
         """
     ) == ["True 100 (1, 2, 3, 4) (5, 6, 7, 8) b'\\x02\\x01\\x03\\x04\\x06\\x05\\x07\\x08'"]
+
+
+async def test_a_soft_reset_ends_a_pwm_signal_and_keeps_an_output(tmp_path: Path) -> None:
+    source = """
+    from machine import Pin, PWM, reset_cause, soft_reset
+    print("cause", reset_cause(), Pin(5, Pin.IN).wave is None, Pin(13, Pin.IN)())
+    if reset_cause() == 1:
+        pwm, out = PWM(Pin(4), 1000), Pin(12, Pin.OUT, value=1)
+        print("wave", Pin(5).wave is not None)
+        soft_reset()
+    """
+    async with Zygote() as zygote:
+        rom = program(tmp_path / "src", source)
+        board = Board(builtin("esp32"), "bare", tmp_path / "bare", vm=zygote, firmware=rom)
+        try:
+            await board.start()
+            await board.console.wait_for("cause 1 True 0", DEADLINE)
+            await board.console.wait_for("wave True", DEADLINE)
+            await board.console.wait_for("cause 5 True 1", DEADLINE)
+        finally:
+            await board.stop()
