@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable
 from hil.board.pulse_row import PulseRow
 from hil.board.signals import Observable, TraceSink, now_us
 from hil.board.waves import NO_WAVE, Wave
-from hil.vm.link import GPIO, Link
+from hil.vm.link import BUS, GPIO, Link
 
 # A DRIVE is an OUT whose effect on the pin itself is told.
 MODE, OUT, PWM, PIXELS, IRQ, DRIVE, NAME, PLAY = range(8)
 IN, OUTPUT, OPEN_DRAIN = 1, 3, 7
 _DRIVES, _OPEN = 2, 4  # bits of a mode
 _PULL_UP = 2
-_INPUT_LEVEL, _WAVE = range(2)  # interrupts
+_INPUT_LEVEL = 0  # an interrupt
+_WAVE = 0x50  # an interrupt of channel BUS, as only bare boards look at it
 _KEEP = 2
 _NO_PIN = 255
 MAX_IRQ_HZ = 5000  # of a PWM signal whose edges interrupt: a chip's core would be lost above it, too
@@ -271,7 +272,7 @@ class Pins:
             changed()
         wave = net.wave
         for pin in net.pins:
-            self._link.interrupt(GPIO, _WAVE, bytes((pin.number,)) + (wave.packed() if wave else NO_WAVE))
+            self._link.interrupt(BUS, _WAVE, bytes((pin.number,)) + (wave.packed() if wave else NO_WAVE))
         self._follow(net)
 
     def _follow(self, net: Net) -> None:

@@ -5,5 +5,5 @@ their code, names and tables are in its flash. Here they are Python modules in t
 this much on top of what the description grants the firmware.
 """
 
-BENCH_KIB = 31
+BENCH_KIB = 30
 NETWORK_KIB = 2  # on top, where its connections pass through the bench

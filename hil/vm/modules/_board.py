@@ -60,8 +60,8 @@ def on(channel, handler, early=None):
     it may only store state. The handler then runs if early returned true."""
     _handlers[channel] = handler
     _early[channel] = early
-    if channel == BLE:
-        handled()  # a stack that is on interrupts
+    if bare and channel == BLE:
+        __import__("_spin")  # as machine does
 
 
 def post(channel, op, payload=b""):
@@ -92,14 +92,21 @@ def call(channel, op, payload=b""):
         _inside = False
     if _break and not _running:
         _claim_break()
+    if bare and _queue and not _running:
+        pump()
     if kind == _ERROR:
         raise OSError(struct.unpack("<i", data)[0])
     return data
 
 
-def pump(_=None):
-    """Receive what the model has sent and run what is due; never waits. Returns true if something ran."""
-    global _running, _inside
+def pump(spun=False):
+    """Receive what the model has sent and run what is due; never waits. Returns true if something ran.
+
+    ``spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
+    global _running, _inside, _spinning
+    if spun and _inside:
+        return False
+    _spinning = spun
     if not (_receiving or _inside):
         _inside = True
         try:
@@ -126,39 +133,8 @@ def pump(_=None):
                 ran = True
                 _run(a.ring)
     finally:
-        _running = False
+        _running = _spinning = False
     return ran
-
-
-def due():
-    """Whether a pump would run something that has been received already."""
-    if _inside or _running:
-        return False
-    if _queue:
-        return True
-    now = utime.ticks_ms()
-    for a in alarms:
-        if utime.ticks_diff(a.due, now) <= 0:
-            return True
-    return False
-
-
-def spun():
-    """Pump in the midst of any code, but not in that of this module. What is raised here reaches no program: a Ctrl-C is
-    left to the console's signal."""
-    global _spinning
-    if not _inside:
-        _spinning = True
-        try:
-            pump()
-        finally:
-            _spinning = False
-
-
-def handled():
-    """A program has a handler now: let its busy loops be interrupted, where that costs nobody anything."""
-    if bare:
-        __import__("_spin").start()
 
 
 def wait(poller, timeout):

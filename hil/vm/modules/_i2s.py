@@ -86,7 +86,6 @@ class I2S(IOBase):
         if handler is not None and not callable(handler):
             raise ValueError("invalid callback")
         self._handler = handler
-        _board.handled()
 
     def ring(self):
         _board.alarms.remove(self)

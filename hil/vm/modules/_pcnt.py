@@ -3,6 +3,7 @@
 import struct
 
 import _board
+import _bus
 import machine
 from micropython import const
 
@@ -118,7 +119,6 @@ class PCNT:
         if handler != -1:
             self.handler = handler
             self.watch(trigger if handler else 0)
-            _board.handled()
         return _Irq(self)
 
     def watch(self, trigger):
@@ -147,10 +147,10 @@ class PCNT:
             self.handler(self)
 
 
-def _reached(op, payload):
+def _reached(payload):
     number, value = struct.unpack("<Bq", payload)
     if number in _units:
         _units[number].reached(value)
 
 
-_board.on(_BUS, _reached)
+_bus.on(_CHANNEL, _reached)

@@ -8,6 +8,7 @@ import _board
 import machine
 import umachine
 import utime
+from _pin import waves
 from _until import until
 from micropython import const
 
@@ -21,9 +22,8 @@ def time_pulse_us(pin, pulse_level, timeout_us=1000000):
         if not isinstance(pin, machine.PinBase):
             raise ValueError("invalid pin")
         return umachine.time_pulse_us(pin, pulse_level, timeout_us)
-    if pin.wave is None:
-        _board.pump()
-    wave = pin.wave
+    _board.pump()
+    wave = waves.get(pin.gpio)
     if wave is None:
         return umachine.time_pulse_us(pin, pulse_level, timeout_us)
     return _of_wave(pin, wave, 1 if pulse_level else 0, timeout_us)

@@ -2,7 +2,7 @@
 run it in the main thread, between two of its bytecodes.
 
 The thread allocates nothing and touches no object of the program: this VM has no lock around its interpreter. Only bare
-boards have it, from their first handler on: it wakes 500 times a second.
+boards have it, from the import of this module on: it wakes 500 times a second.
 """
 
 import _thread
@@ -17,21 +17,21 @@ _LOOK_MS = const(2)
 _BACK_OFF_US = const(
     300
 )  # for the scheduled call to be run, or for the program to take it from the link itself
-_started = False
 _asked = False
-
-
-def start():
-    global _started
-    if not _started:
-        _started = True
-        _thread.start_new_thread(_look, ())
 
 
 def _run(_):
     global _asked
     _asked = False
-    _board.spun()
+    _board.pump(True)
+
+
+def _due():
+    now = utime.ticks_ms()
+    for alarm in _board.alarms:
+        if utime.ticks_diff(alarm.due, now) <= 0:
+            return True
+    return False
 
 
 def _look():
@@ -40,9 +40,9 @@ def _look():
     poll.register(_board.fd, uselect.POLLIN)
     while True:
         came = False
-        for _ in poll.ipoll(_LOOK_MS if not _board.alarms else 1):
+        for _ in poll.ipoll(1 if _board.alarms else _LOOK_MS):
             came = True
-        if (came or _board.due()) and not _asked:
+        if (came or _due()) and not _asked:
             _asked = True
             try:
                 micropython.schedule(_run, None)
@@ -50,3 +50,7 @@ def _look():
                 _asked = False
         if came:
             utime.sleep_us(_BACK_OFF_US)
+
+
+if _board.bare:
+    _thread.start_new_thread(_look, ())

@@ -41,7 +41,6 @@ class Timer:
         self.callback = callback
         self.due = utime.ticks_add(utime.ticks_ms(), self.period + 1)  # part of this millisecond is over
         _board.alarms.append(self)
-        _board.handled()
 
     def deinit(self):
         if self in _board.alarms:

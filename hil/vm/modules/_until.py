@@ -1,5 +1,7 @@
 """Wait until a time of ticks_us, to the microsecond where a board may spend a processor on it."""
 
+import time
+
 import _board
 import utime
 from micropython import const
@@ -19,3 +21,11 @@ def until(at):
             pass
     elif left > 0:
         utime.sleep_us(left)
+
+
+def _sleep_us(us):
+    until(utime.ticks_add(utime.ticks_us(), us))
+
+
+if _board.bare:
+    time.sleep_us = _sleep_us

@@ -1,16 +1,15 @@
-"""``machine`` of an ESP32 board, wired to the board model: pins here, other peripherals in their modules."""
+"""``machine`` of an ESP32 board, wired to the board model: what the firmware of a door uses. The rest is in _machine, which a
+bare board loads at once, and a door when a program asks for it: each of its names would cost a door heap.
+"""
 
 import _board
 import umachine
 from micropython import const
 from umachine import PinBase, mem8, mem16, mem32, soft_reset
 
-PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
-SLEEP, DEEPSLEEP = 2, 4
-PIN_WAKE, EXT0_WAKE, EXT1_WAKE, TIMER_WAKE, TOUCHPAD_WAKE, ULP_WAKE = 2, 2, 3, 4, 5, 6
-
 _IDLE_MS = const(10)  # one FreeRTOS tick
-_MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level) or a wave
+_HARD_RESET = const(2)
+_MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level)
 _OUT = const(1)
 _IRQ = const(4)
 _DRIVE = const(5)
@@ -18,9 +17,7 @@ _NAME = const(6)
 _KEEP = const(2)  # an output or a hold that stays as it is
 _PINS = const(0xFF0EFFFFFF)  # those that an ESP32 has
 _FIRST_INPUT_ONLY = const(34)
-# Where what is not here is; a module is loaded when a program first asks for one of its names.
 _PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt", "UART": "_uart"}
-_WAVE = const(1)  # an interrupt of the GPIO channel
 _freq = 160000000
 _pins = {}
 
@@ -29,39 +26,10 @@ def __getattr__(name):
     return getattr(__import__(_PERIPHERALS.get(name, "_machine")), name)
 
 
-class _Named:
-    """``Pin.board``: the pins by the roles that the board's description gives them, in capitals."""
-
-    def __getattr__(self, name):
-        try:
-            return Pin(name)
-        except ValueError:
-            raise AttributeError("type object 'board' has no attribute '%s'" % name)
-
-
-class _Irq:
-    def __init__(self, pin):
-        self._pin = pin
-
-    def trigger(self, new=None):
-        was = self._pin._edges
-        if new is not None:
-            self._pin._watch(new)
-        return was
-
-    def flags(self):
-        return self._pin._edges & (Pin.IRQ_RISING if self._pin._level else Pin.IRQ_FALLING)
-
-    def __call__(self):
-        _edge(0, (self._pin.gpio,))
-
-
 class Pin(PinBase):
     IN, OUT, OPEN_DRAIN = 1, 3, 7
     PULL_DOWN, PULL_UP = 1, 2
-    IRQ_RISING, IRQ_FALLING, WAKE_LOW, WAKE_HIGH = 1, 2, 4, 5
-    DRIVE_0, DRIVE_1, DRIVE_2, DRIVE_3 = range(4)
-    board = _Named()
+    IRQ_RISING, IRQ_FALLING = 1, 2
 
     def __new__(cls, id, *args, **kwargs):
         if isinstance(id, Pin):
@@ -77,7 +45,6 @@ class Pin(PinBase):
             pin._mode = pin._pull = pin._level = pin._edges = 0
             pin._handler = None
             pin._net = 0  # 1 if another pin of this chip is on its wire
-            pin.wave = None  # what a peripheral makes of its level meanwhile; see _wave
         return pin
 
     def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
@@ -101,7 +68,7 @@ class Pin(PinBase):
         if x is None:
             if self._mode != Pin.OUT:
                 _board.pump()
-            return self._level if self.wave is None else __import__("_wave").level(self.wave)
+            return self._level
         x = 1 if x else 0
         if self._net or self._handler or self._mode != Pin.OUT:
             _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, x)))
@@ -121,22 +88,11 @@ class Pin(PinBase):
     def toggle(self):
         self.value(1 - self._level)
 
-    def irq(self, handler=-1, trigger=-1, wake=None, hard=False):
-        if hard:
-            raise TypeError("extra keyword arguments given")
-        if trigger > 3 and wake is not None:
-            __import__("_sleep").wake_on_pin(self.gpio, trigger, wake)
-        elif handler != -1 or trigger != -1:
-            handler = None if handler == -1 else handler
-            trigger = 3 if trigger == -1 else trigger
-            self._handler = handler
-            self._watch(trigger if handler else 0)
-        return _Irq(self)
-
-    def _watch(self, edges):
-        self._edges = edges
-        _board.handled()
-        _board.post(_board.GPIO, _IRQ, bytes((self.gpio, edges)))
+    def irq(self, handler=None, trigger=3):
+        self._edges = trigger
+        self._handler = handler
+        _board.post(_board.GPIO, _IRQ, bytes((self.gpio, trigger if handler else 0)))
+        return self
 
     def __repr__(self):
         return "Pin(%d)" % self.gpio
@@ -144,11 +100,7 @@ class Pin(PinBase):
 
 def _level(op, payload):
     pin = _pins.get(payload[0])
-    if op == _WAVE:
-        if pin is not None:
-            pin.wave = __import__("_wave").unpack(payload)
-        return False
-    if pin is None or (pin.wave is None and pin._level == payload[1]):
+    if pin is None or pin._level == payload[1]:
         return False
     pin._level = payload[1]
     return pin._handler and pin._edges & (Pin.IRQ_RISING if payload[1] else Pin.IRQ_FALLING)
@@ -178,7 +130,7 @@ def reset_cause():
 
 
 def reset():
-    _board.reset(HARD_RESET)
+    _board.reset(_HARD_RESET)
 
 
 def idle():
@@ -206,5 +158,5 @@ def enable_irq(state):
 if _board.bare:
     from _machine import *
 
-    _board.hello()  # the model is there from now on: what follows takes its own time only
     del __getattr__  # what is not there is not to be imported, too
+    _board.hello()  # the model is there from now on: what follows takes its own time only

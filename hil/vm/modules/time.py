@@ -20,13 +20,6 @@ if _ppm:
         return ticks_us() // 1000
 
 
-if _board.bare:
-    from _until import until
-
-    def sleep_us(us):
-        until(utime.ticks_add(utime.ticks_us(), us))
-
-
 def sleep(seconds):
     _board.sleep_ms(int(seconds * 1000))
 
