@@ -83,11 +83,14 @@ class Gap:
         if self._connecting is not None:
             raise errors.host_error(errors.EBUSY, "connecting")
         duration_ms, interval_us, window_us, active, _ = unpack("iiiB", payload)
+        interval, window = (_clamp(us // SCAN_UNIT_US, SCAN_UNITS) for us in (interval_us, window_us))
+        if window > interval:
+            raise hci.HCI_Error(hci.HCI_INVALID_COMMAND_PARAMETERS_ERROR)
         await self._command(
             hci.HCI_LE_Set_Scan_Parameters_Command(
                 le_scan_type=int(bool(active)),
-                le_scan_interval=_clamp(interval_us // SCAN_UNIT_US, SCAN_UNITS),
-                le_scan_window=_clamp(window_us // SCAN_UNIT_US, SCAN_UNITS),
+                le_scan_interval=interval,
+                le_scan_window=window,
                 own_address_type=self._host.own_address_type,
                 scanning_filter_policy=0,
             )
@@ -166,6 +169,8 @@ class Gap:
             except TimeoutError:
                 await self._command(hci.HCI_LE_Create_Connection_Cancel_Command())
                 connected = await asyncio.wait_for(done, CANCEL_TIMEOUT)
+        except hci.HCI_Error:
+            connected = False
         finally:
             device.remove_listener(device.EVENT_CONNECTION, on_connection)
             device.remove_listener(device.EVENT_CONNECTION_FAILURE, on_failure)

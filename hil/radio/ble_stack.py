@@ -12,6 +12,7 @@ from bumble import hci
 
 from hil.radio import ble_ops as ops
 from hil.radio.ble_client import GattClient
+from hil.radio.ble_errors import HCI_BASE, host_error
 from hil.radio.ble_gap import Gap
 from hil.radio.ble_host import NRPA, PUBLIC, RANDOM, RPA, BleHost, Interrupt
 from hil.radio.ble_l2cap import L2cap
@@ -104,6 +105,8 @@ class BleStack:
     async def _flushed(self, answer: Awaitable[None]) -> None:
         try:
             await answer
+        except hci.HCI_Error as refused:
+            raise host_error(HCI_BASE + refused.error_code, "refused by the controller") from None
         finally:
             self._host.flush()
 

@@ -172,6 +172,8 @@ async def test_what_cannot_begin_raises_and_what_fails_tells_its_status(boards: 
     ):
         assert await central.error(line) == errno.ENOTCONN, line
     assert await central.error("ble.gap_connect(None)") == errno.EALREADY
+    invalid_parameters = -0x212  # the controller's word
+    assert await central.error("ble.gap_scan(0, 30000, 60000)") == invalid_parameters
     await central.do(f"ble.gap_connect({nowhere}, 100)")
     assert await central.error(f"ble.gap_connect({nowhere})") == errno.EALREADY
     assert await central.error("ble.gap_scan(0)") == errno.EBUSY
