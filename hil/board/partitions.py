@@ -20,7 +20,7 @@ from hil.vm.wire import OTA
 TABLE, RUNNING, BOOT, SET_BOOT, VALID = range(5)
 APP, DATA = 0, 1
 SLOTS = ("ota_0", "ota_1")
-ESP_ERR_INVALID_ARG, ESP_ERR_OTA_VALIDATE_FAILED = 0x102, 0x1503
+ESP_ERR_OTA_VALIDATE_FAILED = 0x1503
 _IMAGE_MAGIC = 0xE9
 _VFS_AT = 0x310000
 
@@ -129,7 +129,7 @@ class Partitions:
 
     def _set_boot(self, label: str) -> None:
         if label not in SLOTS:
-            raise OSError(-ESP_ERR_INVALID_ARG, "no slot for a firmware")
+            raise OSError(-ESP_ERR_OTA_VALIDATE_FAILED, "no image")
         with (self.folder / "chip.img").open("rb") as f:
             f.seek(self._row(label).address)
             if f.read(1) != bytes((_IMAGE_MAGIC,)):

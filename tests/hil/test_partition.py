@@ -45,7 +45,7 @@ OSError(2,)
 ValueError()
 OSError(-5379, 'ESP_ERR_OTA_VALIDATE_FAILED')
 OSError(-260, 'ESP_ERR_INVALID_SIZE')
-OSError(-258, 'ESP_ERR_INVALID_ARG')
+OSError(-5379, 'ESP_ERR_OTA_VALIDATE_FAILED')
 bytearray(b'\\x00\\x00\\x00\\x03')
 bytearray(b'\\x00\\x00\\x00') bytearray(b'\\xffxx') bytearray(b'x\\x00\\x01') -22 0 None
 bytearray(b'\\xff\\xff\\xff\\xff')

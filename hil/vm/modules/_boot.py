@@ -51,10 +51,14 @@ def _mount():
     bare = not os.getenv("LATCHWORK_ROM")
     if bare:
         sys.modules["vfs"] = __import__("_vfs")  # not one that a file on the path can stand before
+        for name in ("VfsPosix", "VfsLfs1", "getenv", "putenv", "unsetenv", "system", "errno"):
+            delattr(__import__("os"), name)
     else:
         _choose(power)
     if os.getenv("LATCHWORK_NETWORK") == "1":
         sys.modules["socket"] = __import__("_socket")
+    elif not _board.bare:
+        sys.modules["socket"] = __import__("usocket")  # a tuple for each address would cost heap
     flash = _flash.Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:

@@ -3,6 +3,8 @@
 import vfs as _native
 from vfs import *
 
+del VfsPosix, VfsLfs1  # noqa: F821
+
 
 def mount(*args, **kwargs):
     if args:

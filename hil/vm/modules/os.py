@@ -11,14 +11,12 @@ def __getattr__(name):
         raise AttributeError("module 'os' has no attribute '%s'" % name)
 
 
-def ilistdir(path="."):
+def ilistdir(path=""):
     entries = uos.ilistdir(path)
     if path == "/" or (path in (".", "") and uos.getcwd() == "/"):
-        return (
-            entry for entry in entries if entry[0] != "bench"
-        )  # the bench's modules are no folder of the board
+        return (entry for entry in entries if entry[0] != "bench")  # its modules are no folder of the board
     return entries
 
 
-def listdir(path="."):
+def listdir(path=""):
     return [entry[0] for entry in ilistdir(path)]
