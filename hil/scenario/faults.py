@@ -1,6 +1,5 @@
 """Faults: what is done to the parts around a scenario's boards. Python: ``scenario.fault.kill("gateway")``."""
 
-import asyncio
 import os
 import resource
 import signal
@@ -9,13 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hil.board.flash import Worn
 from hil.radio.loss import Noise
 from hil.radio.path_loss import Position
 from hil.scenario.bench import UNLIMITED, restore, said, service
+from hil.scenario.faults_network import NetworkFaults
 from hil.scenario.quantities import Duration
 from hil.scenario.verb import StepFailed, verb
 from hil.scenario.verbs_board import BoardName
-from hil.scenario.world import World
 from hil.stack.service import Service
 
 ServiceName = Literal["gateway", "cloud"]
@@ -23,11 +23,8 @@ BROKER = "nats-server"
 BROKER_S = 30.0
 
 
-class Faults:
+class Faults(NetworkFaults):
     """Part of the Python API. What they do to gateway and cloud is undone after the scenario."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
 
     @verb
     async def kill(self, what: Literal["gateway", "cloud", "broker"]) -> None:
@@ -68,27 +65,6 @@ class Faults:
         said(self.world.bench, f"disk of the {what} {'full' if full else 'has room'}")
         limits = (0, UNLIMITED) if full else (UNLIMITED, UNLIMITED)
         resource.prlimit(self._running(what), resource.RLIMIT_FSIZE, limits)
-
-    @verb
-    async def partition(
-        self,
-        board: BoardName = None,
-        time: Annotated[
-            Duration | None, Field(description="Healed after so long; absent: by `heal`.")
-        ] = None,
-    ) -> None:
-        """The board's Wi-Fi loses its access point."""
-        unit = self.world.unit(board)
-        self.world.bench.scribe.said(unit.name, unit.name, "partition", "fault")
-        unit.board.wifi.set_up(False)
-        if time is not None:
-            await asyncio.sleep(time)
-            await self.heal(board)
-
-    @verb
-    async def heal(self, board: BoardName = None) -> None:
-        """End a partition."""
-        self.world.unit(board).board.wifi.set_up(True)
 
     @verb
     async def power_cut(
@@ -146,6 +122,33 @@ class Faults:
         source = Noise(Position(x, y), power=power, duty=duty) if duty else None
         self.world.bench.scribe.said("air", "air", f"noise {duty:.0%}", "fault")
         self.world.medium.interfere("noise", source)
+
+    @verb
+    async def bad_blocks(
+        self,
+        blocks: Annotated[list[int], Field(max_length=64, description="Numbers; none: all are good again.")],
+        noise_ppm: Annotated[
+            int, Field(ge=0, le=1_000_000, description="Wrong bits in a million bytes that are read.")
+        ] = 0,
+        board: BoardName = None,
+    ) -> None:
+        """Blocks of the board's flash that no operation changes any more, from the next time that its firmware waits."""
+        unit = self.world.unit(board)
+        self.world.bench.scribe.said(unit.name, unit.name, f"bad blocks {blocks}", "fault")
+        seed = self.world.random("flash").randint(1, 0xFFFFFFFF)
+        unit.board.wear_out(Worn(tuple(blocks), noise_ppm, seed))
+
+    @verb
+    async def sag(
+        self,
+        volts: Annotated[float, Field(ge=0, le=60, description="What the supply gives meanwhile.")],
+        time: Annotated[Duration, Field(description="How long.")] = 0.1,
+        board: BoardName = None,
+    ) -> None:
+        """The supply sags, as under a load that it was not made for."""
+        unit = self.world.unit(board)
+        self.world.bench.scribe.said(unit.name, unit.name, f"supply at {volts:g} V", "fault")
+        await unit.board.supply.sag(volts, time)
 
     def _running(self, what: str) -> int:
         one: Service = service(self.world.site, what)

@@ -53,6 +53,9 @@ class BoardIn(Part):
     )
     at: Place | None = None
     policy: dict[str, Any] = Field(default={}, description="Fields of `POST /v1/doors`, such as `open_s: 1`.")
+    networked: bool = Field(
+        default=False, description="Its connections pass through the bench, for the faults of its network."
+    )
     drift_ppm: Annotated[int, Field(ge=-100_000, le=100_000)] = Field(
         default=0, description="How fast its crystal runs."
     )

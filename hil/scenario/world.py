@@ -185,8 +185,11 @@ class World:
             air=self._air,
             position=position(about.at),
             bare=not about.is_door,
+            networked=about.networked,
             trace=self._trace,
         )
+        if board.network is not None:
+            board.network.random = self.random(f"network of {name}")
         door = DoorSite(name, board) if about.is_door and self._site is not None else None
         driver = target(board)
 
