@@ -85,7 +85,7 @@ class Gap:
         duration_ms, interval_us, window_us, active, _ = unpack("iiiB", payload)
         interval, window = (_clamp(us // SCAN_UNIT_US, SCAN_UNITS) for us in (interval_us, window_us))
         if window > interval:
-            raise hci.HCI_Error(hci.HCI_INVALID_COMMAND_PARAMETERS_ERROR)
+            raise hci.HCI_Error(hci.HCI_ErrorCode.INVALID_COMMAND_PARAMETERS_ERROR)
         await self._command(
             hci.HCI_LE_Set_Scan_Parameters_Command(
                 le_scan_type=int(bool(active)),
