@@ -3,7 +3,7 @@
 The stamp of a call is the member's own number for it. Channels:
 
     AIR    below; the first frame of a member is its JOIN
-    BLE    as in hil/radio/ble_ops.py; the stack of a board runs in the air
+    BLE    of a board as in hil/radio/ble_ops.py, as its stack runs in the air; of a host HCI packets, either way
     WIFI   hil/air/wifi.py: access points and stations
 
 Calls of AIR; texts are UTF-8, structures JSON:
@@ -29,7 +29,8 @@ VERSION = 1
 
 JOIN, RESET, PLACE, SHOW, SAID, DISTURB = range(1, 7)
 
-BOARD, WATCHER = "board", "watcher"
+BOARD, HOST, WATCHER = "board", "host", "watcher"  # kinds of members: a host has a controller in the air
+HCI = 1  # the operation of a host's channel BLE
 
 MAX_NAME = 60
 MAX_SAID = 400  # characters of a refusal

@@ -22,6 +22,7 @@ from typing import Any
 from hil.air import conditions, ops
 from hil.air.early_radio import EarlyRadio, Spectrum
 from hil.air.folder import Airfield
+from hil.air.hci_port import HciPort
 from hil.air.ops import AirError, Identity
 from hil.air.snapshot import radios
 from hil.air.wifi import WifiRadio
@@ -40,6 +41,7 @@ CHANNELS: dict[str, Callable[[Spectrum, Identity, Link], dict[int, Channel]]] = 
         ops.BLE: EarlyRadio(spectrum, who, link),
         ops.WIFI: WifiRadio(spectrum.wifi, who, link),
     },
+    ops.HOST: lambda spectrum, who, link: {ops.BLE: HciPort(spectrum, who, link)},
     ops.WATCHER: lambda _spectrum, _who, _link: {},
 }
 
@@ -71,14 +73,14 @@ class Seat:
         """The connection is gone."""
         self._late.cancel()
         for channel in self.channels.values():
-            if isinstance(channel, EarlyRadio | WifiRadio):
+            if isinstance(channel, EarlyRadio | HciPort | WifiRadio):
                 channel.close()
 
     def place(self, place: ops.Place) -> None:
         assert self.who is not None
         self.who = replace(self.who, position=place)
         for channel in self.channels.values():
-            if isinstance(channel, EarlyRadio | WifiRadio):
+            if isinstance(channel, EarlyRadio | HciPort | WifiRadio):
                 channel.place(place)
 
     def join(self, payload: bytes) -> bytes:

@@ -33,7 +33,7 @@ class Adapter:
         self.name = name
         self.mtu = mtu
         random = hci.Address(address) if address else static_address(secrets.token_bytes(6))
-        public = hci.Address(secrets.token_bytes(6), hci.Address.PUBLIC_DEVICE_ADDRESS)
+        public = medium.fresh_address()
         self.address = random.to_string(False)
         self._station = Station(medium, name, public, random, position)
         self._power = asyncio.Lock()

@@ -13,8 +13,9 @@ Data of a link goes by its connection events (``link``) if the medium is ``paced
 import asyncio
 import functools
 import random
+import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from bumble import core, hci, ll
@@ -23,6 +24,9 @@ from bumble.link import LocalLink
 from hil.radio.link import CONTROL_OCTETS, Link, Timing
 from hil.radio.loss import ADVERTISING, Losses, Noise
 from hil.radio.path_loss import PathLoss, Position
+
+if TYPE_CHECKING:
+    from hil.radio.controller import RadioController
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +61,16 @@ class Medium(LocalLink):  # type: ignore[misc]
         self._advertisers: set[Any] = set()
         self._listeners: set[Any] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+
+    def controller(self, name: str, public: hci.Address, **options: Any) -> "RadioController":
+        """A new station's; ``options`` are those of RadioController."""
+        from hil.radio.controller import RadioController
+
+        return RadioController(name, link=self, public_address=public, **options)
+
+    def fresh_address(self) -> hci.Address:
+        """A public address for a station that does not care."""
+        return hci.Address(secrets.token_bytes(6), hci.Address.PUBLIC_DEVICE_ADDRESS)
 
     def place(self, controller: Any, position: Position | None) -> None:
         """Put a station somewhere (None: near everything); links break and heal with the distance."""

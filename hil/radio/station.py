@@ -8,7 +8,6 @@ from bumble.host import Host
 from bumble.snoop import Snooper
 from bumble.transport.common import AsyncPipeSink
 
-from hil.radio.controller import RadioController
 from hil.radio.medium import TIMEOUT, Medium
 from hil.radio.path_loss import Position
 
@@ -49,9 +48,7 @@ class Station:
     ) -> None:
         """``extended``: a chip with Bluetooth 5 advertising, which an ESP32 has not."""
         self.medium = medium
-        self.controller = RadioController(
-            name, link=medium, public_address=public_address, extended=extended, slots=SLOTS
-        )
+        self.controller = medium.controller(name, public_address, extended=extended, slots=SLOTS)
         medium.place(self.controller, position)
         host = QuietHost(self.controller, AsyncPipeSink(self.controller))
         config = DeviceConfiguration(name=name, address=random_address)
