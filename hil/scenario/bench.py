@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from hil.board.signals import TraceSink
 from hil.demo.scribe import GATEWAY, Scribe
+from hil.scenario.vendor import Vendor
 from hil.stack.event_log import EventLog
 from hil.stack.installation import Installation
 from hil.stack.service import Service
@@ -29,6 +30,7 @@ class Bench:
         self.scribe = Scribe()
         self.door_names: dict[str, str] = {}  # by door id, for the log of what was said
         self.device_names: dict[str, str] = {}
+        self.vendor = Vendor(folder)
         self._zygote: Zygote | None = None
         self._site: Installation | None = None
         self._log: EventLog | None = None

@@ -56,6 +56,7 @@ class BoardIn(Part):
     networked: bool = Field(
         default=False, description="Its connections pass through the bench, for the faults of its network."
     )
+    updates: bool = Field(default=False, description="It trusts the vendor of `update` steps.")
     drift_ppm: Annotated[int, Field(ge=-100_000, le=100_000)] = Field(
         default=0, description="How fast its crystal runs."
     )

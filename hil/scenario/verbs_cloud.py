@@ -202,6 +202,23 @@ class CloudVerbs(RadioVerbs):
         await self.world.site.api.patch(f"/v1/doors/{door.door_id}", self._named(fields))
         await self._told_device(board)
 
+    @verb
+    async def update(
+        self,
+        firmware: Annotated[Literal["good", "broken"], Field(description="`broken` cannot start.")] = "good",
+        version: Annotated[int, Field(ge=1, le=0xFFFFFFFF)] = 2,
+        trial: Annotated[Duration, Field(ge=2, le=7200, description="In which it proves healthy.")] = 12.0,
+        board: BoardName = None,
+    ) -> None:
+        """Offer a board a signed firmware over the air. How it ends is an event: `update_confirmed`, `update_rolled_back`."""
+        if not self.world.header.boards[self.world.unit(board).name].updates:
+            raise StepFailed("a board that trusts the vendor", "one that does not: give it updates: true")
+        vendor, api = self.world.bench.vendor, self.world.site.api
+        data = await asyncio.to_thread(vendor.packed, firmware, version, int(trial))
+        made = await api.upload("/v1/packages", data)
+        path = f"/v1/devices/{self.world.door(board).device_id}/update"
+        await api.post(path, {"package_id": made["id"]})
+
     async def _told_device(self, board: str | None) -> None:
         device = await self.world.site.api.get(f"/v1/devices/{self.world.door(board).device_id}")
         if device["connected"]:

@@ -126,6 +126,8 @@ class World:
         """All boards up and, if they are doors of a site, online; all phones with their keys."""
         if self.header.has_site:
             self._site = await self.bench.site()
+        if any(about.updates for about in self.header.boards.values()):
+            await asyncio.to_thread(lambda: self.bench.vendor.firmware)
         for name, about in self.header.boards.items():
             self._make(name, about)
         async with asyncio.TaskGroup() as group:
@@ -185,6 +187,7 @@ class World:
             air=self._air,
             position=position(about.at),
             bare=not about.is_door,
+            firmware=self.bench.vendor.firmware if about.updates else None,
             networked=about.networked,
             trace=self._trace,
         )
