@@ -262,3 +262,23 @@ for act in (lambda: DAC(Pin(4)), lambda: dac.write(256), lambda: TouchPad(Pin(5)
         "ValueError value out of range",
         "ValueError invalid pin for touchpad",
     ]
+
+
+def test_a_peripheral_takes_its_pins_from_what_they_were(board: str) -> None:
+    source = """
+    from machine import ADC, I2C, Pin, SoftI2C, SPI, UART
+    Pin(18, Pin.OUT, value=0), Pin(19, Pin.OUT, value=0)
+    i2c = SoftI2C(18, 19)
+    print(len(i2c.scan()), Pin(18)())
+    Pin(19, Pin.OUT, value=0)
+    try:
+        i2c.scan()
+    except OSError as e:
+        print(e)
+    print(len(I2C(0).scan()))
+    Pin(32, Pin.OUT, value=1)
+    print(ADC(32).read_u16())
+    spi, uart = SPI(2, polarity=1, sck=21, mosi=22, miso=23), UART(1, tx=25, rx=26)
+    print(Pin(21)(), Pin(22)(), Pin(25)(), Pin(26)())
+    """
+    assert printed(source, LATCHWORK_BOARD=board) == ["2 1", "[Errno 110] ETIMEDOUT", "2", "0", "1 0 1 1"]

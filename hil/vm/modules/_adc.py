@@ -73,6 +73,7 @@ class ADC:
                     adc = _adcs[gpio] = super().__new__(cls)
                     adc._gpio, adc._atten = gpio, 0
                     adc._in = _blocks[number]
+                    machine.Pin(gpio).init(machine.Pin.IN, None)
         if adc is None:
             raise ValueError("invalid pin")
         return adc

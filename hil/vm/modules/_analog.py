@@ -17,6 +17,7 @@ class DAC:
         self._gpio = machine.Pin(id).gpio
         if self._gpio not in (25, 26):
             raise ValueError("invalid pin")
+        machine.Pin(id).init(machine.Pin.IN, None)
 
     def write(self, value):
         if not 0 <= value <= 255:

@@ -28,6 +28,13 @@ def _memory_address(memaddr, addrsize):
     return memaddr.to_bytes(addrsize // 8, "big")
 
 
+def _bus_pin(pin):
+    """Take a pin for the bus, and let go of its line."""
+    pin = machine.Pin(pin)
+    pin.init(pin.OPEN_DRAIN, pin.PULL_UP, value=1)
+    return pin.gpio
+
+
 class _Controller:
     def _ask(self, op, payload=b"", count=0):
         end = utime.ticks_add(utime.ticks_us(), (len(payload) + count) * 9000000 // self._freq)
@@ -104,7 +111,7 @@ class SoftI2C(_Controller):
         self.init(scl, sda, freq=freq, timeout=timeout)
 
     def init(self, scl, sda, *, freq=400000, timeout=50000):
-        self._scl, self._sda = machine.Pin(scl).gpio, machine.Pin(sda).gpio
+        self._scl, self._sda = _bus_pin(scl), _bus_pin(sda)
         self._freq = 500000 // (500000 // freq or 1)
 
     def _primitive(self):
@@ -129,8 +136,8 @@ class I2C(_Controller):
             raise ValueError("I2C(%d) doesn't exist" % id)
         was = _pins[id]
         self._id = id
-        self._scl = was[0] if scl is None else machine.Pin(scl).gpio
-        self._sda = was[1] if sda is None else machine.Pin(sda).gpio
+        self._scl = _bus_pin(was[0] if scl is None else scl)
+        self._sda = _bus_pin(was[1] if sda is None else sda)
         _pins[id] = self._scl, self._sda
         self._freq = 80000000 // (80000000 // freq)
 

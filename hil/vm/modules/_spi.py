@@ -18,6 +18,17 @@ def _number(pin):
     return -1 if pin is None else machine.Pin(pin).gpio
 
 
+def _take(sck, mosi, miso, polarity):
+    """Drive the clock and what goes out, listen to what comes in."""
+    for pin, mode, level in (
+        (sck, machine.Pin.OUT, polarity),
+        (mosi, machine.Pin.OUT, 0),
+        (miso, machine.Pin.IN, None),
+    ):
+        if pin >= 0:
+            machine.Pin(pin).init(mode, None, value=level)
+
+
 def _reversed(data):
     return bytes([int("".join(reversed("{:08b}".format(byte))), 2) for byte in data])
 
@@ -73,6 +84,7 @@ class SoftSPI(_Controller):
         self._sck = self._sck if sck is None else _number(sck)
         self._mosi = self._mosi if mosi is None else _number(mosi)
         self._miso = self._miso if miso is None else _number(miso)
+        _take(self._sck, self._mosi, self._miso, self._polarity)
 
     def deinit(self):
         pass
@@ -142,6 +154,7 @@ class SPI(_Controller):
         self._sck = self._sck if sck == _KEEP else _number(sck)
         self._mosi = self._mosi if mosi == _KEEP else _number(mosi)
         self._miso = self._miso if miso == _KEEP else _number(miso)
+        _take(self._sck, self._mosi, self._miso, self._polarity)
         self._open = True
 
     def deinit(self):

@@ -49,6 +49,10 @@ class UART(_uart.UART):
             if name in more:
                 setattr(self, name, machine.Pin(more.pop(name)).gpio)
         super().init(baudrate, bits, parity, stop, **more)
+        machine.Pin(self.tx).init(
+            machine.Pin.OUT, None, value=not self.invert & self.INV_TX
+        )  # an idle line is high
+        machine.Pin(self.rx).init(machine.Pin.IN, machine.Pin.PULL_UP)
 
     def write(self, data):
         count = super().write(data)
