@@ -114,7 +114,8 @@ async def test_ctrl_c_ends_a_loop_that_is_interrupted_meanwhile(tmp_path: Path) 
 
 
 def test_a_reset_in_a_handler_ends_a_loop() -> None:
-    source = "import machine\nmachine.Timer(0).init(period=5, callback=lambda t: machine.reset())\nwhile True: pass"
+    handler = "lambda t: (machine.Pin(5, machine.Pin.IN)(), machine.reset())"
+    source = f"import machine\nmachine.Timer(0).init(period=5, callback={handler})\nwhile True: pass"
     done = subprocess.run(
         [LATCHWORK, "micropython", "-c", source], capture_output=True, text=True, timeout=DEADLINE
     )

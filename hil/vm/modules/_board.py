@@ -104,9 +104,14 @@ def pump(spun=False):
 
     ``spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
     global _running, _inside, _spinning
-    if spun and _inside:
-        return False
-    _spinning = spun
+    if spun:
+        if _inside:
+            return False
+        _spinning = True
+        try:
+            return pump()
+        finally:
+            _spinning = False
     if not (_receiving or _inside):
         _inside = True
         try:
@@ -133,7 +138,7 @@ def pump(spun=False):
                 ran = True
                 _run(a.ring)
     finally:
-        _running = _spinning = False
+        _running = False
     return ran
 
 
