@@ -247,6 +247,8 @@ class Gap:
         return b"\1"
 
     async def _end(self, connection: Any) -> None:
+        """At the next connection event: a program has seen its call return before the link is gone."""
+        await asyncio.sleep(connection.parameters.connection_interval / 1000)
         if self._host.is_open(connection):
             await connection.disconnect()
 
