@@ -27,8 +27,14 @@ def air_name(name: str | None = None) -> str:
 def folder() -> Path:
     """Private to the user; made at first use. Raises AirError if somebody else has made it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    path = Path(runtime, "latchwork") if runtime else _temporary() / f"latchwork-{os.getuid()}"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    usable = runtime and os.path.isdir(runtime)  # noqa: PTH112
+    path = Path(runtime or "", "latchwork") if usable else _temporary() / f"latchwork-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise AirError(
+            error.errno, f"{path}: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours"
+        ) from None
     about = path.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
         raise AirError(f"{path} must be a folder of yours that nobody else can open: chmod 700, or remove it")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -302,6 +303,28 @@ def test_a_folder_that_others_can_open_is_refused(air: Airfield) -> None:
     done = latchwork("air", "list")
     assert done.returncode == 2
     assert "chmod 700" in done.stderr
+
+
+def test_a_runtime_folder_that_is_not_there_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert Airfield("x").socket == tmp_path / f"latchwork-{os.getuid()}" / "x.air"
+
+
+@pytest.mark.parametrize("made", ["file", "link"])
+def test_something_else_in_the_place_of_the_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    if made == "file":
+        (tmp_path / "latchwork").touch()
+    else:
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        (tmp_path / "latchwork").symlink_to("elsewhere")
+    with pytest.raises(AirError):
+        Airfield("x")
 
 
 def test_bytes_that_are_no_frames_end_their_connection_only(air: Airfield) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bumble.hci import Address
 from bumble.testing import test_utils
 
 from hil.radio.advertiser import MIN_INTERVAL
+from hil.radio.controller import RadioController
 from hil.radio.link import MAX_HELD
 from hil.radio.medium import Medium
 from hil.radio.path_loss import PathLoss, Position
@@ -103,6 +105,25 @@ async def test_bumbles_own_controllers_work_on_it_unchanged(monkeypatch: pytest.
     ends = [end_of(connection) for connection in two.connections.values()]
     await two.connections[0].disconnect()
     assert await asyncio.wait_for(ends[1], DEADLINE) == hci.HCI_REMOTE_USER_TERMINATED_CONNECTION_ERROR
+
+
+@pytest.mark.parametrize("paced", [False, True])
+async def test_bumbles_hosts_work_with_the_medium_and_its_controllers(
+    monkeypatch: pytest.MonkeyPatch, paced: bool
+) -> None:
+    monkeypatch.setattr(test_utils, "LocalLink", partial(Medium, paced=paced))
+    monkeypatch.setattr(test_utils, "Controller", RadioController)
+    two = await test_utils.TwoDevices.create_with_connection()
+    peer = Peer(two.connections[0])
+    assert await peer.request_mtu(100) == 100
+    assert await peer.discover_services()
+    ends = [end_of(connection) for connection in two.connections.values()]
+    await two.connections[0].disconnect()
+    reasons = await asyncio.wait_for(asyncio.gather(*ends), DEADLINE)
+    assert reasons == [
+        hci.HCI_CONNECTION_TERMINATED_BY_LOCAL_HOST_ERROR,
+        hci.HCI_REMOTE_USER_TERMINATED_CONNECTION_ERROR,
+    ]
 
 
 @pytest.mark.parametrize("own", [hci.OwnAddressType.PUBLIC, hci.OwnAddressType.RANDOM])
