@@ -68,8 +68,14 @@ class Observable(Generic[T]):
             stop()
 
     def trace(self, sink: TraceSink, scope: str) -> None:
-        """Record every change as ``scope.name``."""
-        text = isinstance(self.value, str)
-        line = sink.signal(f"{scope}.{self.name}", self.width, "string" if text else "wire")
-        sink.change(line, self.value, self.t_us)
-        self.listen(lambda signal: sink.change(line, signal.value, signal.t_us))
+        """Record every change as ``scope.name``. A number is recorded as text: PulseView's reader (libsigrok 0.5.2) ends a
+        recording at its first vector.
+        """
+        text = isinstance(self.value, str) or self.width > 1
+        line = sink.signal(f"{scope}.{self.name}", kind="string" if text else "wire")
+
+        def record(signal: "Observable[T]") -> None:
+            sink.change(line, str(signal.value) if text else signal.value, signal.t_us)
+
+        record(self)
+        self.listen(record)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from hil.cli import app
 from hil.trace import read_vcd
+from tests.programs import program
 from tests.system.processes import descendants, gone
 
 LATCHWORK = str(Path(sys.executable).with_name("latchwork"))
@@ -78,6 +79,17 @@ def test_what_passes_writes_junit_html_and_waveforms(tmp_path: Path) -> None:
     page = html.read_text()
     assert "wait-serial ready" in page
     assert "<svg" in page
+
+
+def test_sigrok_reads_what_a_board_did(tmp_path: Path) -> None:
+    """All of it: its reader ends a recording silently at a record that it does not know."""
+    vcd = tmp_path / "r.vcd"
+    assert latchwork("run", scenario(tmp_path, LIT), "--vcd", vcd).code == 0
+    command = [program("sigrok-cli"), "-i", str(vcd), "-I", "vcd:downsample=100", "-O", "csv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    channels = [name for name, trace in read_vcd(vcd).traces.items() if trace.kind == "wire"]
+    rows = [line.split(",") for line in done.stdout.splitlines() if line[:1] in "01"]
+    assert {row[channels.index("lamp.led")] for row in rows} == {"0", "1"}
 
 
 def test_a_failure_tells_what_was_expected_and_seen_the_console_and_how_to_see_it_again(
