@@ -134,32 +134,47 @@ async def _model(
 
     from hil.air.ops import Identity
     from hil.air.seat import Seat
-    from hil.board.core import Cause, Core
     from hil.board.identity import ble_address, unique_id
+    from hil.vm.link import Link
+
+    ended = asyncio.Event()
+    link = Link("micropython", on_lost=ended.set)
+    chip = unique_id(options.name)
+    who = Identity(options.name or f"micropython-{vm}", ble_address(chip), btsnoop=options.btsnoop)
+    seat = Seat(link, who, options.air, understudy=understudy)
+    if _wants_radio(sock):
+        seat.wake()
+        await asyncio.sleep(0)  # its first step starts the air, which gets ready while the rest is loaded
+
+    from hil.board.core import Cause, Core
     from hil.board.nvs import Nvs
     from hil.board.partitions import Partitions
     from hil.board.peripherals import Peripherals
     from hil.board.pins import Pins
     from hil.board.uart import Uarts
     from hil.board.wifi import Wifi
-    from hil.vm.link import Link
 
     def reset(cause: Cause, _: int) -> None:
         print(f"latchwork: {cause.name} reset", file=sys.stderr, flush=True)
         os.kill(vm, signal.SIGKILL)
 
-    ended = asyncio.Event()
-    link = Link("micropython", on_lost=ended.set)
-    name = options.name or f"micropython-{vm}"
-    chip = unique_id(options.name)
     Core(link, chip, reset, epoch_us=time.time_ns() // 1000)
     pins = Pins(link, {} if description is None else description.pins, _wires(description))
     Uarts(link, pins)
     Peripherals(link, pins, description)
     Nvs(link, None)
     Partitions(link, None, FLASH_KIB, FLASH_KIB)
-    who = Identity(name, ble_address(chip), btsnoop=options.btsnoop)
-    seat = Seat(link, who, options.air, understudy=understudy)
     Wifi(link, seat=seat)
     link.connect(sock)
     await ended.wait()
+
+
+def _wants_radio(sock: socket.socket) -> bool:
+    """Whether the program has loaded ``bluetooth`` by now; what it has said stays to be read."""
+    from hil.vm import wire
+
+    try:
+        said = sock.recv(4096, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return any(frame.channel == wire.BLE for frame in wire.Decoder().feed(said))
+    except (BlockingIOError, ConnectionError, wire.FrameError):
+        return False
