@@ -1,8 +1,10 @@
-"""Whether JSON is as a scenario expects it: what it names must be there; the rest may be anything."""
+"""Whether JSON is as a scenario expects it: what it names must be there; the rest may be anything. And ``{name}`` in it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+NAME = re.compile(r"\{([a-z][a-z0-9_.-]*)\}")
 Json = Mapping[str, Any]
 
 
@@ -29,3 +31,14 @@ def gist(value: Json) -> str:
         f"{name} ({gist(item)})" if isinstance(item, Mapping) else f"{name} {item}"
         for name, item in value.items()
     )
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """What ``{name}`` stands for in any text of it."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from names_in(item)
+    elif isinstance(value, str):
+        yield from NAME.findall(value)

@@ -9,11 +9,19 @@ from hil.rig.hints import near
 from hil.scenario.api import FAULTS, VERBS
 from hil.scenario.document import Document, Mistake, Place
 from hil.scenario.header import Header
+from hil.scenario.matching import names_in
 from hil.scenario.verb import Verb
 
 FAULT, REPEAT, PARALLEL = "fault", "repeat", "parallel"
 FLOW = (REPEAT, PARALLEL)
 WORDS = (*VERBS, FAULT, *FLOW)
+# Fields in which {name} is what the site calls something.
+NAMED = {
+    "api": ("path", "body"),
+    "give-key": ("terms",),
+    "give-credential": ("terms",),
+    "policy": ("fields",),
+}
 MAX_DEPTH = 8
 MAX_TIMES = 10_000
 TITLE_WIDTH = 90
@@ -39,6 +47,7 @@ class StepReader:
         self._document = document
         self._mistakes = mistakes
         self._header = header
+        self._names = _first_names(header) if header is not None else set[str]()
 
     def steps(self, value: Any, place: Place, depth: int = 0) -> tuple[Step, ...]:
         if not isinstance(value, list):
@@ -108,13 +117,18 @@ class StepReader:
         return Step(word, title[:TITLE_WIDTH], self._document.line(place), steps=steps, times=times)
 
     def _check_names(self, verb: Verb, arguments: dict[str, Any], place: Place) -> None:
-        """Boards and phones that the head does not name."""
+        """Boards, phones and names that neither the head nor an earlier step has made."""
         if self._header is None:
             return
         for field, known in (("board", self._header.boards), ("phone", self._header.phones)):
             name = arguments.get(field)
             if name is not None and name not in known:
                 self._wrong((*place, field), f"no {field} {name}{near(name, known)}")
+        for field in NAMED.get(verb.name, ()):
+            for name in names_in(arguments[field]):
+                if name not in self._names:
+                    self._wrong((*place, field), f"no name {name} until here{near(name, self._names)}")
+        self._names |= {*arguments.get("save", ()), f"{arguments.get('user')}.user"}
         if verb.name == "ble-unlock" and not self._header.phones:
             self._wrong(place, "needs a phone: name one under phones")
 
@@ -150,6 +164,13 @@ def _told(fields: Any) -> str:
     return (
         repr(fields) if isinstance(fields, str) and (not fields or not fields.isprintable()) else str(fields)
     )
+
+
+def _first_names(header: Header) -> set[str]:
+    """What is there before the first step."""
+    doors = [name for name, board in header.boards.items() if board.is_door]
+    ids = {"site", *doors, *(f"{door}.device" for door in doors)} if header.has_site else set[str]()
+    return ids | {f"{phone}.{what}" for phone in header.phones for what in ("key", "user")}
 
 
 def harms_site(step: Step) -> bool:

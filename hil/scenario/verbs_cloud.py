@@ -1,7 +1,6 @@
 """Verbs for the operator's side: the cloud's API, its live stream, its audit log, and what devices tell of themselves."""
 
 import asyncio
-import re
 import time
 from typing import Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from hil.rig.hints import near
 from hil.scenario.bench import Json
-from hil.scenario.matching import gist, lacks, matches
+from hil.scenario.matching import NAME, gist, lacks, matches
 from hil.scenario.quantities import Duration, shown
 from hil.scenario.verb import StepFailed, verb
 from hil.scenario.verbs_board import BoardName
@@ -25,7 +24,6 @@ Fields = Annotated[
     dict[str, Any],
     Field(description="What it must have besides: `status: granted`, `data: {cause: brown_out}`."),
 ]
-_NAME = re.compile(r"\{([a-z][a-z0-9_.-]*)\}")
 
 
 class CloudVerbs(RadioVerbs):
@@ -273,7 +271,7 @@ class CloudVerbs(RadioVerbs):
             return {key: self._named(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._named(item) for item in value]
-        return _NAME.sub(lambda match: self._name(match[1]), value) if isinstance(value, str) else value
+        return NAME.sub(lambda match: self._name(match[1]), value) if isinstance(value, str) else value
 
     def _name(self, name: str) -> str:
         if name not in self.world.names:

@@ -119,6 +119,18 @@ def test_any_text_is_a_scenario_or_refused(text: str) -> None:
         assert error.mistakes
 
 
+def test_a_name_of_the_site_that_nothing_has_made_is_told() -> None:
+    head = "name: x\nphones:\n  anna:\nsteps:\n"
+    made = "  - api: {path: /v1/users, method: POST, body: {name: Bo}, save: {bo: id}}\n"
+    use = "  - api: {path: '/v1/users/{bo}'}\n  - api: {path: '/v1/doors/{front}/x/{anna.key}'}\n"
+    assert read(head + made + use).cases
+    assert mistakes(head + use) == [
+        "x.yaml:5:11: no name bo until here; there are anna.key, anna.user, front, front.device, site"
+    ]
+    told = mistakes(f"{head}  - api: {{path: /v1/keys, body: {{a: ['{{frnt}}']}}}}\n")
+    assert "no name frnt until here: did you mean front?" in told[0]
+
+
 def test_a_bare_value_is_that_of_the_first_field() -> None:
     short = read(f"{HEAD}steps:\n  - delay: 200ms\n  - wait-serial: ready\n  - open\n  - fault: brown-out\n")
     long = read(
