@@ -32,7 +32,7 @@ work.close()
 print(*sorted(names))
 """
 _RUN = "import sys; from hil.vm.executable import run; run(sys.argv[1:])"
-_ALWAYS = ("builtins", "io", "asyncio")
+_ALWAYS = ("builtins", "io", "asyncio", "usocket")  # a bare board's socket is over the VM's, which a door has
 
 
 @functools.cache
