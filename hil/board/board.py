@@ -115,7 +115,9 @@ class Board:
         flash.create(self.flash_path, description.mcu.flash_kib)
         flash.create(self.slots_path, SLOTS_KIB)
         self.link = Link(name)
-        self.console = Console(functools.partial(self.link.interrupt, CORE, BREAK), self._catches)
+        self.console = Console(
+            functools.partial(self.link.interrupt, CORE, BREAK), self._catches, self._keyboard_interrupt
+        )
         self.core = Core(self.link, self.unique_id, self._end, self.console.claim_break)
         self.pins = Pins(self.link, description.pins, description.wires)
         self.uarts = Uarts(self.link, self.pins, description.uart)
@@ -356,6 +358,10 @@ class Board:
         if raw:
             self.console.write(b"\x01")  # the raw REPL outlives a soft reset
         return vm
+
+    def _keyboard_interrupt(self) -> None:
+        if self._vm is not None:
+            self._vm.interrupt()
 
     def _catches(self) -> bool:
         """The running VM handles SIGINT: while it reads and compiles it does not."""

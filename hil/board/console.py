@@ -1,6 +1,6 @@
 """The board's serial console: the VM's terminal on one side, a pty for outside tools on the other.
 
-Two pseudo-terminals, because each has one reader: the VM is on ``vm_terminal`` (Ctrl-C there interrupts
+Two pseudo-terminals, because each has one reader: the VM is on ``vm_terminal`` (a Ctrl-C interrupts
 it), tools open ``path`` as they would open ``/dev/ttyUSB0``, and this copies between them and keeps a
 bounded log. What nobody reads is lost, as on a UART; a tool that reads is waited for, as by a USB bridge, and so is a
 VM that has not yet read what was typed.
@@ -34,11 +34,15 @@ _CTRL_A, _CTRL_B, _CTRL_C = 0x01, 0x02, 0x03
 class Console:
     """``text`` is what the board has printed, ``write`` types at it, ``path`` is the tools' end."""
 
-    def __init__(self, interrupt: Callable[[], None], catches: Callable[[], bool]) -> None:
-        """``interrupt`` asks the VM to raise KeyboardInterrupt, and to ask ``claim_break`` before it does; ``catches``
-        says whether the signal would do that, or end it, as while it compiles."""
+    def __init__(
+        self, interrupt: Callable[[], None], catches: Callable[[], bool], signal: Callable[[], None]
+    ) -> None:
+        """``interrupt`` asks the VM to raise KeyboardInterrupt, and to ask ``claim_break`` before it does; ``signal`` makes
+        it raise one wherever it is. ``catches`` says whether a program runs that Ctrl-C ends, not the REPL, or one that
+        takes it as a character, or the compiler, which a signal would kill."""
         self._interrupt = interrupt
         self._catches = catches
+        self._send_signal = signal
         self._breaking: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._vm_master, self.vm_terminal = pty.openpty()
@@ -198,7 +202,7 @@ class Console:
     def _flush(self) -> None:
         """Pass on what was typed, up to a Ctrl-C that has to wait for the program to take it."""
         while self._input and self._breaking is None:
-            if self._input[0] == _CTRL_C and self._executing():
+            if self._input[0] == _CTRL_C and self._catches():
                 self._breaking = asyncio.get_running_loop().call_later(BREAK_S, self._signal)
                 self._interrupt()
                 break
@@ -230,11 +234,7 @@ class Console:
     @property
     def at_prompt(self) -> bool:
         """The REPL reads, or waits for what a tool types."""
-        return not self._executing()
-
-    def _executing(self) -> bool:
-        """A program runs: the REPL, while it reads, takes Ctrl-C as a character."""
-        return bool(termios.tcgetattr(self.vm_terminal)[3] & termios.ISIG)
+        return not termios.tcgetattr(self.vm_terminal)[3] & termios.ISIG and not self._catches()
 
     def claim_break(self) -> bool:
         """The VM asks whether it may raise KeyboardInterrupt; False if the signal was faster."""
@@ -247,18 +247,19 @@ class Console:
         return True
 
     def _signal(self) -> None:
-        """The program waits for nothing and reads no pin: let the terminal send the signal."""
-        if self._executing() and not self._catches():
-            self._breaking = asyncio.get_running_loop().call_later(BREAK_S, self._signal)
-            return
+        """The program waits for nothing and reads no pin."""
         self._breaking = None
-        self._pass_on(1)
+        if self._catches():
+            del self._input[:1]
+            self._send_signal()
+        else:
+            self._pass_on(1)
         self._flush()
 
     def _overtaken(self) -> None:
         """A Ctrl-C typed at the REPL is still unread because a program started first: on a board it would end that."""
         unread = int.from_bytes(ioctl(self.vm_terminal, termios.FIONREAD, bytes(4)), sys.byteorder)
-        if unread and self._breaking is None and self._executing():
+        if unread and self._breaking is None and self._catches():
             self._input[:0] = bytes((_CTRL_C,))
             self._flush()
 
@@ -270,13 +271,13 @@ class Console:
 
 
 def _quiet(terminal: int) -> None:
-    """No echo, no line editing and no byte changed, as a UART; but Ctrl-C interrupts."""
+    """No echo, no line editing and no byte changed, as a UART. ISIG has no effect: the REPL takes it away while it reads."""
     modes = termios.tcgetattr(terminal)
     modes[0] &= ~(termios.ICRNL | termios.IXON | termios.ISTRIP | termios.INLCR)
     modes[1] &= ~termios.OPOST
     modes[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
     modes[3] |= termios.ISIG
     modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
-    for key in (termios.VQUIT, termios.VSUSP):
-        modes[6][key] = b"\x00"  # only Ctrl-C is special on a board
+    for key in (termios.VINTR, termios.VQUIT, termios.VSUSP):
+        modes[6][key] = b"\x00"
     termios.tcsetattr(terminal, termios.TCSANOW, modes)

@@ -1,6 +1,7 @@
 """The bench's client of the zygote: starts VMs, kills them, and reports how they ended."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -40,6 +41,12 @@ class VmProcess:
         """SIGKILL, as the loss of power: nothing in the VM runs any more once ``wait`` returns."""
         if self.running:
             self._zygote.kill(self.pid)
+
+    def interrupt(self) -> None:
+        """SIGINT, if it still has a handler for that."""
+        if self.running and self.catches(signal.SIGINT):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGINT)
 
     def catches(self, number: signal.Signals) -> bool:
         """It has a handler for that signal at this moment."""

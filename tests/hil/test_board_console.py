@@ -119,3 +119,32 @@ async def test_ctrl_c_does_not_wait_for_a_program_that_takes_none(tmp_path: Path
         await board.console.wait_for("busy", DEADLINE)
         board.console.write(b"\x03print('then')\r\n")
         await board.console.wait_for("KeyboardInterrupt(.|\n)*^then", DEADLINE)
+
+
+@pytest.mark.parametrize(
+    "program", ["while True: pass", "import socket; s=socket.socket(); s.listen(1); s.accept()"]
+)
+async def test_ctrl_c_ends_what_a_tool_has_started_in_the_raw_repl(tmp_path: Path, program: str) -> None:
+    def use(tool: Any) -> Any:
+        tool.enter_raw_repl(soft_reset=False)
+        tool.exec_raw_no_follow(f"print('begun')\n{program}")
+        tool.read_until(1, b"begun\r\n")
+        tool.serial.write(b"\x03")
+        return tool.follow(10)
+
+    async with powered(tmp_path, "pass") as board:
+        _, error = await with_tool(board.console.path, use)
+        assert b"KeyboardInterrupt" in error
+
+
+async def test_a_program_that_takes_ctrl_c_as_a_character_gets_it(tmp_path: Path) -> None:
+    source = """
+    import micropython, sys
+    micropython.kbd_intr(-1)
+    print("reads")
+    print(ord(sys.stdin.read(1)))
+    """
+    async with powered(tmp_path, source) as board:
+        await board.console.wait_for("reads", DEADLINE)
+        board.console.write(b"\x03")
+        await board.console.wait_for("^3\r?$", DEADLINE)
