@@ -19,6 +19,7 @@ from hil.report.model import NOT_REACHED, Report, Step
 
 # Drawn from the event loop: a refreshing thread would live through every fork the bench makes.
 _FRAME_S = 0.08
+STOPPED = "stopped before its end"
 
 
 class LiveSteps:
@@ -141,6 +142,8 @@ def _said(error: BaseException) -> str:
     """What an error says; of a group, what its members say: "1 sub-exception" helps nobody."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(map(_said, error.exceptions))
+    if isinstance(error, asyncio.CancelledError):
+        return STOPPED
     return str(error) or type(error).__name__
 
 

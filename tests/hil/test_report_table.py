@@ -82,7 +82,7 @@ async def test_a_cancelled_step_is_recorded_and_stays_cancelled() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert live.steps[0].error == "CancelledError"
+    assert live.steps[0].error == "stopped before its end"
 
 
 async def test_without_a_terminal_each_step_is_one_plain_line() -> None:
