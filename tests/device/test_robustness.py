@@ -8,6 +8,7 @@ import pytest
 from hil.board.core import Cause
 from hil.board.description import builtin
 from hil.board.signals import WaitTimeout
+from hil.phone import DoorHungUp
 from protocol import journal
 from tests.device.rig import DEADLINE, Rig
 
@@ -165,8 +166,12 @@ async def test_fifty_unlocks_and_a_configuration_leave_headroom_on_the_heap(door
     site, phone = door.site, door.phone()
     assert builtin().mcu.heap_kib == 160
     key = site.key_for_phone()
-    for _ in range(50):
-        assert (await phone.unlock(key)).granted
+    opened = 0
+    async with asyncio.timeout(3 * DEADLINE):
+        while opened < 50:
+            with contextlib.suppress(DoorHungUp):  # on a proof sooner than 250 ms after the last: come again
+                assert (await phone.unlock(key)).granted
+                opened += 1
     rev = {"seq": 2, "creds": [f"{n:016x}" for n in range(64)], "gens": {}}
     await site.down("config", site.config(2, rev=rev))
     await site.record(journal.EVENT_CONFIG_APPLIED)
