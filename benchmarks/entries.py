@@ -11,6 +11,7 @@ from benchmarks import (
     journal,
     notify_throughput,
     pin_decision,
+    scenarios,
     unlock_attempt,
     unlock_bluetooth,
     unlock_cost,
@@ -34,6 +35,7 @@ ENTRIES = {
         bytecode_size.ENTRY,
         journal.ENTRY,
         update_verify.ENTRY,
+        scenarios.ENTRY,
         fleet.ENTRY,
         cold_start.ENTRY,
     )
