@@ -49,7 +49,7 @@ async def run_demo(out: Path, console: Console) -> Report:
 
 
 async def _report(out: Path, console: Console) -> Report:
-    scribe = Scribe()
+    scribe = Scribe(fetcher=LIFELINES[0])
     steps = LiveSteps({name: title for name, (title, _) in ACTS.items()}, console)
     recording_s = time.monotonic()
     numbers: dict[str, float] = {}

@@ -22,9 +22,11 @@ _PINS = {
 
 
 class Scribe:
-    """`messages` in no order; the report sorts them. Times given are seconds of time.monotonic()."""
+    """`messages` in no order; the report sorts them. Times given are seconds of time.monotonic(). `fetcher` is who fetches
+    the keys of phones."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetcher: str = OPERATOR) -> None:
+        self._fetcher = fetcher
         self.messages: list[Message] = []
         self.pulses: list[tuple[str, int]] = []  # (board, microsecond) of every energised relay
         self._origin_s = time.monotonic()
@@ -62,7 +64,7 @@ class Scribe:
         """An API call. Reading is left out: the bench asks often."""
         if method == "GET":
             return
-        who = "Anna's phone" if path.endswith("/mobile") else OPERATOR
+        who = self._fetcher if path.endswith("/mobile") else OPERATOR
         short = path if path.count("/") < 3 else "…/" + path.rpartition("/")[2]  # without ids, which are long
         self.said(who, CLOUD, f"{method} {short}", "http", began_s, path)
         self.said(
