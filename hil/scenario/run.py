@@ -47,6 +47,7 @@ class Options:
     keep: bool = False
     timeout: float | None = None
     jobs: int = 1
+    log: bool = False  # what the bench logs goes into the run's folder from then on: for a process that runs nothing else
 
 
 async def run_files(files: Sequence[ScenarioFile], options: Options, console: Console) -> list[Outcome]:
@@ -54,7 +55,8 @@ async def run_files(files: Sequence[ScenarioFile], options: Options, console: Co
     folder = Path(tempfile.mkdtemp(prefix="latchwork-scenario-"))
     try:
         with (folder / "bench.log").open("w") as log:
-            log_json(log)
+            if options.log:
+                log_json(log)
             return await _Run(files, options, console, folder).run()
     finally:
         if options.keep:

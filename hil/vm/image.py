@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from hil.vm.names import SharedPrivate, shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
+# Boards build in threads, and CPython 3.11 parses in one at a time: two give "AST constructor recursion depth mismatch".
+_BUILDING = allocate_lock()  # of threading, which takes a while to load
 _HOW = (Path(__file__), Path(constants.__file__), Path(names.__file__))
 
 
@@ -163,10 +166,11 @@ def cached(
 ) -> Path:
     """Path of the image of these files; ``how`` are the sources that say how they are compiled."""
     image = cache_dir() / f"{kind}-{_digest(files, how)}.romfs"
-    if not image.exists():
-        with _scratch() as scratch:
-            (scratch / "image").write_bytes(pack(compiler(files)))
-            _publish(scratch / "image", image)
+    with _BUILDING:
+        if not image.exists():
+            with _scratch() as scratch:
+                (scratch / "image").write_bytes(pack(compiler(files)))
+                _publish(scratch / "image", image)
     return image
 
 

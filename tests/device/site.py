@@ -81,6 +81,7 @@ class Site:
         self._client_stack = contextlib.AsyncExitStack()
         self.sequence = 0
         self.boot = 0
+        self.over = 0  # the boot that has ended: what it told may still be on its way
         self.refused: list[str] = []
         seed, issuer = new_issuer()
         files = BrokerFiles(self.server.certificate, self.server.key, self.fleet.ca)
@@ -262,6 +263,7 @@ class Site:
         """The board starts anew: what it told before is of another boot."""
         self.messages.clear()
         self.before_boot = self.newest
+        self.over = self.boot
 
     def switched_off(self) -> None:
         """The same, of a board that is off: what was on its way then is not heard any more."""
@@ -272,7 +274,7 @@ class Site:
         """Wait until the device is connected and knows the time; returns its state."""
         while True:
             state = await self.next("state")
-            if state["clk"] is not None:
+            if state["clk"] is not None and state["boot"] != self.over:
                 break
         if state["boot"] != self.boot:
             self.boot, before = state["boot"], self.before_boot

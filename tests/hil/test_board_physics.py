@@ -98,8 +98,9 @@ async def test_a_sagging_supply_holds_the_chip_in_reset_and_keeps_its_rtc_memory
     source = """
     import machine, time
     rtc = machine.RTC()
-    print("boot", machine.reset_cause(), bytes(rtc.memory()))
+    was = bytes(rtc.memory())
     rtc.memory(b"kept")
+    print("boot", machine.reset_cause(), was)
     time.sleep(60)
     """
     async with powered(tmp_path, source) as board:
