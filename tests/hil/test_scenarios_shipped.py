@@ -10,7 +10,7 @@ from hil.scenario.load import ScenarioFile, load
 from hil.scenario.outcome import Outcome
 from hil.scenario.run import Options, run_files
 
-AT_ONCE = 4
+AT_ONCE = 2  # and one alone: a reader at the door keeps its bits apart in real time
 
 
 def test_every_shipped_scenario_passes() -> None:
