@@ -29,7 +29,7 @@ To begin with:
     latchwork up                    a site with three doors to work with, until Ctrl-C
     latchwork micropython FILE      a program on a simulated board
     latchwork board start           a simulated board that stays, for mpremote
-    latchwork fleet --devices 1000  that many doors at one site, under load and faults
+    latchwork fleet                 a hundred doors at one site, under load and faults
     latchwork scenario run FILE     a scenario: steps on boards, and what is expected
     latchwork device flash          the firmware on a board of your own
 

@@ -64,7 +64,7 @@ def fleet(
     Exit code 0 if all boards connected, every unlock was granted, and nothing was lost; 1 if not; 2 if the machine has no room
     for so many.
 
-        latchwork fleet --devices 1000 --hold 30
+        latchwork fleet --devices 1000 --hold 30 --chaos 0
         latchwork fleet --devices 50 --ramp 5 --chaos 0 --json > fleet.json
     """
     from hil.fleet.plan import NoRoom, Plan
