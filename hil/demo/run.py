@@ -17,7 +17,7 @@ from hil.demo.stage import Stage
 from hil.report import Number, Recording, Report, render_html, write_json
 from hil.report.table import LiveSteps, print_timeline
 from hil.trace import VcdWriter, read_vcd
-from protocol.host.logs import log_json
+from protocol.host.logs import logged_to
 
 TITLE = "One door opens, end to end"
 DEADLINE_S = 180.0  # of the whole run: a step that hangs is a failure, not a pause
@@ -43,8 +43,7 @@ class OutputError(Exception):
 async def run_demo(out: Path, console: Console) -> Report:
     """Play all acts into the folder `out`, which is cleared first; the report is written whatever happens."""
     _clear(out)
-    with (out / BENCH_LOG).open("w") as bench_log:
-        log_json(bench_log)
+    with (out / BENCH_LOG).open("w") as bench_log, logged_to(bench_log):
         return await _report(out, console)
 
 

@@ -56,7 +56,7 @@ def run(
     loaded = _all(files, settings)
     _writable([path for path in (junit, html, vcd) if path is not None])
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    options = Options(seed, _settings(settings or []), junit, html, vcd, keep, timeout, jobs, log=True)
+    options = Options(seed, _settings(settings or []), junit, html, vcd, keep, timeout, jobs)
     try:
         outcomes = asyncio.run(run_files(loaded, options, console))
     except OSError as error:

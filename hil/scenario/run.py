@@ -28,7 +28,7 @@ from hil.scenario.quantities import shown
 from hil.scenario.verb import StepFailed
 from hil.scenario.world import World
 from hil.trace import VcdWriter, read_vcd
-from protocol.host.logs import log_json
+from protocol.host.logs import logged_to
 
 SETUP_S = 120.0
 MAX_SEED = 2**32
@@ -47,16 +47,13 @@ class Options:
     keep: bool = False
     timeout: float | None = None
     jobs: int = 1
-    log: bool = False  # what the bench logs goes into the run's folder from then on: for a process that runs nothing else
 
 
 async def run_files(files: Sequence[ScenarioFile], options: Options, console: Console) -> list[Outcome]:
     """All cases of all files, in their order. Raises OSError for a report that cannot be written."""
     folder = Path(tempfile.mkdtemp(prefix="latchwork-scenario-"))
     try:
-        with (folder / "bench.log").open("w") as log:
-            if options.log:
-                log_json(log)
+        with (folder / "bench.log").open("w") as log, logged_to(log):
             return await _Run(files, options, console, folder).run()
     finally:
         if options.keep:

@@ -43,12 +43,6 @@ class Ran:
     err: str
 
 
-@pytest.fixture(autouse=True)
-def own_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command sends its process's log into a file of the run: this process is that of the other tests, too."""
-    monkeypatch.setattr("hil.scenario.run.log_json", lambda to: None)
-
-
 def scenario(folder: Path, steps: str, head: str = LAMP, name: str = "lamp.yaml") -> Path:
     path = folder / name
     path.write_text(f"{head}steps:\n{textwrap.indent(textwrap.dedent(steps), '  ')}\n")
