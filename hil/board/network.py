@@ -8,21 +8,17 @@ listens on do not pass through here.
 
 import asyncio
 import contextlib
-import random
 import socket
 import struct
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
 
+from hil.board.way import Quality, Way
 from hil.vm.link import Link
 from hil.vm.wire import HOST
 
 RESOLVE = 0
 NO_NAME = -202  # EAI_FAIL of lwIP, which MicroPython raises as OSError(-202)
-SEGMENT = 1460
-RTO_S = 0.2  # a lost segment is sent again after so long, and twice as long each time
-MAX_LOSSES = 6  # of one segment in a row
 CONNECT_S = 10.0
 CLAIM_S = 20.0  # for the board to use what was resolved
 MAX_CONNECTIONS = 64  # of a board
@@ -31,35 +27,22 @@ _QUEUED = 16  # chunks on the way in one direction: then TCP's window is full
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
 
 
-@dataclass(frozen=True)
-class Quality:
-    """``latency_ms`` one way, plus up to ``jitter_ms``; ``loss`` of segments, 0 to 1, which TCP sends again; ``kbit_s``, 0 for
-    no limit."""
-
-    latency_ms: float = 0
-    jitter_ms: float = 0
-    loss: float = 0
-    kbit_s: float = 0
-
-    def __post_init__(self) -> None:
-        if min(self.latency_ms, self.jitter_ms, self.kbit_s) < 0 or not 0 <= self.loss < 1:
-            raise ValueError("a link has no negative time or rate, and a loss from 0 to less than 1")
-
-
 class Network:
-    """Channel HOST. All of it may be set while connections exist. ``seed`` decides jitter and losses."""
+    """Channel HOST. All of it may be set while connections exist. ``seed`` decides jitter and losses of the n-th connection that
+    the board makes from then on."""
 
     def __init__(self, link: Link, seed: int | str = 0) -> None:
         self.quality = Quality()
         self.refusing = False  # new connections
         self.no_names = False  # getaddrinfo fails
-        self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.seed = seed
         self.whole = asyncio.Event()
         self.whole.set()
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hole: _Hole | None = None
         self._resets = 0
+        self._made = 0
         link.attach(HOST, self)
 
     @property
@@ -123,7 +106,8 @@ class Network:
         except BaseException:
             door.close()
             raise
-        self.spawn(self._admit(door, peer))
+        self._made += 1
+        self.spawn(self._admit(door, peer, f"{self.seed} {self._made}"))
         return _port(door)
 
     async def _reach(self, host: str, port: int) -> socket.socket | None:
@@ -144,7 +128,7 @@ class Network:
             return None
         return peer
 
-    async def _admit(self, door: socket.socket, peer: socket.socket) -> None:
+    async def _admit(self, door: socket.socket, peer: socket.socket, seed: str) -> None:
         """Join the board's connection with the peer's. Ends with it."""
         resets = self._resets
         with door:
@@ -153,7 +137,7 @@ class Network:
             except BaseException:
                 peer.close()
                 raise
-        connection = _Connection(self, near, peer)
+        connection = _Connection(self, near, peer, seed)
         self._connections.add(connection)
         if resets != self._resets:
             asyncio.get_running_loop().call_soon(connection.abort)
@@ -161,19 +145,6 @@ class Network:
             await connection.run()
         finally:
             self._connections.discard(connection)
-
-    def arrival(self, now: float, size: int) -> float:
-        """When the last of ``size`` bytes that are sent now is there; nothing overtakes in a stream."""
-        link, chance = self.quality, self.random
-        late = (link.latency_ms + link.jitter_ms * chance.random()) / 1000
-        if link.kbit_s:
-            now += size * 8 / (link.kbit_s * 1000)
-        for _ in range(-(-size // SEGMENT)) if link.loss else ():
-            lost = 0
-            while lost < MAX_LOSSES and chance.random() < link.loss:
-                late += RTO_S * 2**lost
-                lost += 1
-        return now + late
 
     def spawn(self, work: "Coroutine[Any, Any, None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -189,8 +160,9 @@ class Network:
 class _Connection:
     """Two sockets, and what is on the way between them."""
 
-    def __init__(self, network: Network, near: socket.socket, far: socket.socket) -> None:
+    def __init__(self, network: Network, near: socket.socket, far: socket.socket, seed: str) -> None:
         self._network = network
+        self._ways = {near: Way(f"{seed} up"), far: Way(f"{seed} down")}
         self._near, self._far = near, far
         self._forgotten = self._aborted = False
         self._task: asyncio.Task[Any] | None = None
@@ -234,15 +206,14 @@ class _Connection:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._deliver(queue, target))
-            last = 0.0
+            way = self._ways[source]
             while True:
                 data = await loop.sock_recv(source, _CHUNK)
                 if self._forgotten:
                     if source is self._near:
                         raise ConnectionResetError
                     await asyncio.Event().wait()  # of a peer that has forgotten nothing comes
-                last = self._network.arrival(max(last, loop.time()), len(data))
-                await queue.put((last, data))
+                await queue.put((way.arrival(loop.time(), len(data), self._network.quality), data))
                 if not data:
                     return
 

@@ -75,8 +75,9 @@ class Faults(NetworkFaults):
         board: BoardName = None,
     ) -> None:
         """The board loses its power at a write to its flash."""
-        at = write if upto is None else self.world.random("power-cut").randint(write, max(write, upto))
         unit = self.world.unit(board)
+        dice = self.world.dice.for_(f"power-cut of {unit.name}")
+        at = write if upto is None else dice.randint(write, max(write, upto))
         self.world.bench.scribe.said(unit.name, unit.name, f"power cut {where} write {at}", "fault")
         unit.target.flash.cut_power_at(at, where)
 
@@ -135,7 +136,7 @@ class Faults(NetworkFaults):
         """Blocks of the board's flash that no operation changes any more, from the next time that its firmware waits."""
         unit = self.world.unit(board)
         self.world.bench.scribe.said(unit.name, unit.name, f"bad blocks {blocks}", "fault")
-        seed = self.world.random("flash").randint(1, 0xFFFFFFFF)
+        seed = self.world.dice.for_(f"flash of {unit.name}").randint(1, 0xFFFFFFFF)
         unit.board.wear_out(Worn(tuple(blocks), noise_ppm, seed))
 
     @verb

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hil.board.network import Network, Quality
+from hil.board.network import Network
+from hil.board.way import Quality
 from hil.scenario.quantities import Duration
 from hil.scenario.verb import StepFailed, verb
 from hil.scenario.verbs_board import BoardName

@@ -9,6 +9,7 @@ from hil.board.signals import WaitTimeout
 from hil.report import Step as Shown
 from hil.rig.protocols import Unwired
 from hil.scenario.api import Scenario
+from hil.scenario.dice import branch
 from hil.scenario.header import ExhaustiveIn
 from hil.scenario.load import Case
 from hil.scenario.steps import PARALLEL, REPEAT, Step
@@ -62,10 +63,15 @@ async def _together(scenario: Scenario, steps: Iterable[Step]) -> None:
     """The first that fails ends the others."""
     try:
         async with asyncio.TaskGroup() as group:
-            for step in steps:
-                group.create_task(perform_one(scenario, step))
+            for number, step in enumerate(steps):
+                group.create_task(_branch(scenario, step, number))
     except* Misstep as errors:
         raise errors.exceptions[0] from None
+
+
+async def _branch(scenario: Scenario, step: Step, number: int) -> None:
+    branch(number)
+    await perform_one(scenario, step)
 
 
 async def exhaust(scenario: Scenario, world: World, case: Case, about: ExhaustiveIn, shown: Shown) -> None:

@@ -36,7 +36,7 @@ class BoardVerbs:
     ) -> None:
         """Let time pass."""
         if upto is not None:
-            time = self.world.random("delay").uniform(time, upto)
+            time = self.world.dice.for_("delay").uniform(time, upto)
         await asyncio.sleep(time)
 
     @verb

@@ -4,9 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-import random
 import shutil
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from hil.rig.protocols import Target
 from hil.rig.simulated import target
 from hil.rig.strategy import Strategy
 from hil.scenario.bench import Bench, Json, Scoped
+from hil.scenario.dice import Dice
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.verb import StepFailed
 from hil.stack.api import ApiError
@@ -72,6 +71,7 @@ class World:
         self.bench = bench
         self.header = header
         self.seed = seed
+        self.dice = Dice(seed)
         self.units: dict[str, Unit] = {}
         self.phones: dict[str, Phone] = {}
         self.keys: dict[tuple[str, str], Json] = {}  # of a phone, for a door
@@ -91,10 +91,6 @@ class World:
         if self._site is None:
             raise StepFailed("a site", "a scenario without one: it needs a door, or site: true")
         return self._site
-
-    def random(self, purpose: str) -> random.Random:
-        """A source that gives the same for the same seed and purpose."""
-        return random.Random(self.seed ^ zlib.crc32(purpose.encode()))  # noqa: S311 - for faults, not secrets
 
     def unit(self, name: str | None = None) -> Unit:
         """A board by its name; the first without one."""
@@ -192,7 +188,7 @@ class World:
             trace=self._trace,
         )
         if board.network is not None:
-            board.network.random = self.random(f"network of {name}")
+            board.network.seed = f"{self.seed} {name}"
         door = DoorSite(name, board) if about.is_door and self._site is not None else None
         driver = target(board)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hil.board.board import Board
-from hil.board.network import Network, Quality
-from hil.vm.link import Link
+from hil.board.network import Network
+from hil.board.way import Quality, Way
 from tests.hil.board_rig import bare, did
 
 CONNECT = """
@@ -133,16 +133,26 @@ async def test_names_that_are_not_found(tmp_path: Path) -> None:
         assert await did(board, program) == "-202\n"
 
 
-async def test_loss_and_rate_make_late_and_the_same_seed_makes_the_same_late() -> None:
-    def arrivals(seed: int, quality: Quality) -> list[float]:
-        network = Network(Link("x"), seed)
-        network.quality = quality
-        return [network.arrival(0.0, 1460) for _ in range(200)]
+def test_loss_and_rate_make_late_and_the_same_seed_makes_the_same_late() -> None:
+    def late(seed: str, quality: Quality, every_s: float = 10.0) -> list[float]:
+        way = Way(seed)
+        return [way.arrival(n * every_s, 1460, quality) - n * every_s for n in range(200)]
 
     lossy = Quality(latency_ms=10, jitter_ms=5, loss=0.1)
-    assert arrivals(1, lossy) == arrivals(1, lossy) != arrivals(2, lossy)
-    late = sum(at > 0.2 for at in arrivals(1, lossy))
-    assert 8 < late < 35
-    assert arrivals(1, Quality(kbit_s=1168)) == pytest.approx([0.01] * 200)
+    assert late("1", lossy) == late("1", lossy) != late("2", lossy)
+    assert 8 < sum(each > 0.2 for each in late("1", lossy)) < 35
+    assert late("1", Quality(kbit_s=1168)) == pytest.approx([0.01] * 200)
     with pytest.raises(ValueError, match="loss"):
         Quality(loss=1)
+
+
+def test_what_is_sent_at_once_shares_the_latency_and_queues_for_the_rate() -> None:
+    far, narrow = Way("1"), Way("1")
+    assert [far.arrival(0, 100, Quality(latency_ms=40)) for _ in range(3)] == [0.04] * 3
+    assert [narrow.arrival(0, 1460, Quality(kbit_s=1168)) for _ in range(3)] == pytest.approx(
+        [0.01, 0.02, 0.03]
+    )
+    jittery, times = Way("1"), []
+    for _ in range(100):
+        times.append(jittery.arrival(0, 100, Quality(jitter_ms=100)))
+    assert times == sorted(times), "nothing overtakes"
