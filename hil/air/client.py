@@ -17,11 +17,13 @@ from hil.air.folder import Airfield, air_name
 from hil.air.ops import AirError, Identity
 from hil.air.understudy import Understudy
 from hil.vm import wire
+from hil.vm.outbox import Outbox
 
 START_S = 15.0  # from the first attempt to the answer to JOIN; an air that is new loads Python in that time
 CALL_S = 25.0  # less than the VM waits for us
 ATTEMPTS = 4  # an air may end just as we come; one that ends each time is broken
 MAX_CALLS = 1024  # unanswered ones of a member
+MAX_UNSENT = 4 * 1024 * 1024  # bytes that an air has not taken yet
 _BACKLOG = 128
 _AGAIN_S = 0.005
 
@@ -41,7 +43,7 @@ class Member:
         self._calls: dict[int, asyncio.Future[bytes]] = {}
         self._count = 0
         self._handlers: dict[int, OnInterrupt] = {}
-        self._unsent = bytearray()
+        self._outbox = Outbox(sock, MAX_UNSENT, self.close)
         sock.setblocking(False)
         asyncio.get_running_loop().add_reader(sock, self._readable)
 
@@ -85,9 +87,8 @@ class Member:
         if self.lost.is_set():
             return
         self.lost.set()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._sock)
-        loop.remove_writer(self._sock)
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._outbox.close()
         self._sock.close()
         for answer in self._calls.values():
             if not answer.done():
@@ -100,32 +101,10 @@ class Member:
         self.close()
 
     def _send(self, frame: bytes) -> None:
+        if not self.lost.is_set() and not self._outbox.send(frame):
+            self.close()  # an air that takes nothing any more is as good as gone
         if self.lost.is_set():
             raise OSError(errno.ECONNRESET, "the air is gone")
-        if self._unsent:
-            self._unsent += frame  # bounded: MAX_CALLS, and posts are answers to calls of the air
-            return
-        try:
-            sent = self._sock.send(frame)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            raise OSError(errno.ECONNRESET, "the air is gone") from None
-        if sent < len(frame):
-            self._unsent += frame[sent:]
-            asyncio.get_running_loop().add_writer(self._sock, self._writable)
-
-    def _writable(self) -> None:
-        try:
-            del self._unsent[: self._sock.send(self._unsent)]
-        except BlockingIOError:
-            return
-        except OSError:
-            self.close()
-            return
-        if not self._unsent:
-            asyncio.get_running_loop().remove_writer(self._sock)
 
     def _readable(self) -> None:
         try:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from hil.log import Log
 from hil.vm import wire
+from hil.vm.outbox import Outbox
 from hil.vm.wire import BLE, BUS, CORE, GPIO, NET, NVS, UART
 
 __all__ = ["BLE", "BUS", "CORE", "GPIO", "NET", "NVS", "UART", "Channel", "Link"]
@@ -57,7 +58,7 @@ class Link:
         self._queues: dict[int, _Queue] = {}
         self._sock: socket.socket | None = None
         self._decoder = wire.Decoder()
-        self._backlog = bytearray()
+        self._outbox: Outbox | None = None  # of a VM that died it tells nothing: the reader does
 
     @property
     def connected(self) -> bool:
@@ -71,19 +72,18 @@ class Link:
         self.disconnect()
         sock.setblocking(False)
         self._sock = sock
+        self._outbox = Outbox(sock, MAX_BACKLOG)
         self._decoder = wire.Decoder()
         asyncio.get_running_loop().add_reader(sock, self._readable)
 
     def disconnect(self) -> None:
         """Let go of the VM: cancel its calls and tell every channel. Idempotent."""
-        if self._sock is None:
+        if self._sock is None or self._outbox is None:
             return
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._sock)
-        loop.remove_writer(self._sock)
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._outbox.close()
         self._sock.close()
-        self._sock = None
-        self._backlog.clear()
+        self._sock = self._outbox = None
         for queue in self._queues.values():
             queue.pending.clear()
             if queue.task is not None:
@@ -166,33 +166,6 @@ class Link:
             self._send(wire.encode(wire.ERROR, frame.channel, frame.op, payload, frame.t_us))
 
     def _send(self, frame: bytes) -> None:
-        if self._sock is None:
-            return
-        if self._backlog:
-            if len(self._backlog) + len(frame) > MAX_BACKLOG:
-                self.dropped += 1
-                log.warning("link_interrupt_dropped", board=self.name, dropped=self.dropped)
-                return
-            self._backlog += frame
-            return
-        try:
-            sent = self._sock.send(frame)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # the VM died; the reader sees the end of file and reports it
-        if sent < len(frame):
-            self._backlog += frame[sent:]
-            asyncio.get_running_loop().add_writer(self._sock, self._writable)
-
-    def _writable(self) -> None:
-        assert self._sock is not None
-        try:
-            sent = self._sock.send(self._backlog)
-        except BlockingIOError:
-            return
-        except OSError:
-            sent = len(self._backlog)
-        del self._backlog[:sent]
-        if not self._backlog:
-            asyncio.get_running_loop().remove_writer(self._sock)
+        if self._outbox is not None and not self._outbox.send(frame):
+            self.dropped += 1
+            log.warning("link_interrupt_dropped", board=self.name, dropped=self.dropped)
