@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,16 @@ class BleVm(RadioVm):
         await self.do(f"ble.gap_advertise(20000, {data!r}{extra})")
         kind, address = await self.do("ble.config('mac')")
         return kind, address
+
+
+@asynccontextmanager
+async def vms(medium: Medium, folder: Path, count: int) -> AsyncIterator[list[BleVm]]:
+    """Boards on one medium whose radios are not active yet."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(BleVm(medium, folder / f"{n}", f"240ac400000{n}"))
+            for n in range(count)
+        ]
 
 
 async def connect(central: BleVm, peripheral: BleVm) -> tuple[int, int]:

@@ -2,14 +2,13 @@
 
 import errno
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from hil.radio.medium import Medium
 from tests.hil import ble_vm as ble
-from tests.hil.ble_vm import BleVm, connect
+from tests.hil.ble_vm import BleVm, connect, vms
 
 SERVICE = "6c617463-6877-6f72-6b00-0000000000a0"
 VALUE, OTHER = (f"6c617463-6877-6f72-6b00-0000000000a{n}" for n in (1, 2))
@@ -22,26 +21,15 @@ VALUE_HANDLE, CCCD_HANDLE, TEXT_HANDLE, OTHER_HANDLE = 16, 17, 18, 20
 
 
 @pytest.fixture
-async def medium() -> AsyncIterator[Medium]:
-    medium = Medium()
-    yield medium
-    await medium.aclose()
-
-
-@pytest.fixture
 async def boards(medium: Medium, tmp_path: Path) -> AsyncIterator[list[BleVm]]:
     """A central, a peripheral with SERVICES, and one that can be either; all active."""
-    async with AsyncExitStack() as stack:
-        vms = [
-            await stack.enter_async_context(BleVm(medium, tmp_path / f"{n}", f"240ac400000{n}"))
-            for n in range(3)
-        ]
-        for vm in vms:
-            await vm.do("ble.active(True)")
-        assert await vms[1].do(f"ble.gatts_register_services({SERVICES})") == (
+    async with vms(medium, tmp_path, 3) as boards:
+        for board in boards:
+            await board.do("ble.active(True)")
+        assert await boards[1].do(f"ble.gatts_register_services({SERVICES})") == (
             (VALUE_HANDLE, TEXT_HANDLE, OTHER_HANDLE),
         )
-        yield vms
+        yield boards
 
 
 async def test_a_scan_finds_data_and_responses_of_what_advertises(boards: list[BleVm]) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from hil.radio.medium import Medium
 from tests.hil import ble_vm as ble
-from tests.hil.ble_vm import BleVm, connect
+from tests.hil.ble_vm import BleVm, connect, vms
 from tests.hil.radio_vm import DEADLINE
 
 PSM, MTU, PEER_MTU = 22, 100, 300
@@ -18,17 +17,11 @@ PSM_NOT_SUPPORTED, NO_RESOURCES, NO_AUTHENTICATION = 8, 6, 23
 
 
 @pytest.fixture
-async def boards(tmp_path: Path) -> AsyncIterator[list[BleVm]]:
-    medium = Medium()
-    async with AsyncExitStack() as stack:
-        vms = [
-            await stack.enter_async_context(BleVm(medium, tmp_path / f"{n}", f"240ac400000{n}"))
-            for n in range(2)
-        ]
-        for vm in vms:
-            await vm.do("ble.active(True)")
-        yield vms
-    await medium.aclose()
+async def boards(medium: Medium, tmp_path: Path) -> AsyncIterator[list[BleVm]]:
+    async with vms(medium, tmp_path, 2) as boards:
+        for board in boards:
+            await board.do("ble.active(True)")
+        yield boards
 
 
 async def channel(boards: list[BleVm]) -> tuple[str, str]:

@@ -2,14 +2,13 @@
 
 import errno
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from hil.radio.medium import Medium
 from tests.hil import ble_vm as ble
-from tests.hil.ble_vm import BleVm, connect
+from tests.hil.ble_vm import BleVm, connect, vms
 
 SERVICES = (
     f"((bluetooth.UUID(0x1815), ((bluetooth.UUID(0x2a56), {ble.READ | ble.READ_ENCRYPTED}),"
@@ -23,15 +22,10 @@ BOTH_KEPT = ["secret 1 True", "secret 2 True"]
 
 
 @pytest.fixture
-async def boards(tmp_path: Path) -> AsyncIterator[list[BleVm]]:
+async def boards(medium: Medium, tmp_path: Path) -> AsyncIterator[list[BleVm]]:
     """A central and a peripheral, not active yet."""
-    medium = Medium()
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(BleVm(medium, tmp_path / f"{n}", f"240ac400000{n}"))
-            for n in range(2)
-        ]
-    await medium.aclose()
+    async with vms(medium, tmp_path, 2) as boards:
+        yield boards
 
 
 async def up(board: BleVm, **config: bool | int) -> None:

@@ -33,13 +33,6 @@ ROOT = credential_root(bytes(range(32)))
 
 
 @pytest.fixture
-async def medium() -> AsyncIterator[Medium]:
-    medium = Medium()
-    yield medium
-    await medium.aclose()
-
-
-@pytest.fixture
 async def phone(medium: Medium) -> AsyncIterator[Phone]:
     phone = Phone.on(medium, "phone")
     yield phone

@@ -27,13 +27,6 @@ RESPONSE = b"\x04\x09abc\x05\xff\xff\xff\x01\x02\x02\x0a\xf4\x05\x16\x0f\x18\x64
 
 
 @pytest.fixture
-async def medium() -> AsyncIterator[Medium]:
-    medium = Medium()
-    yield medium
-    await medium.aclose()
-
-
-@pytest.fixture
 async def radio(medium: Medium) -> AsyncIterator[PhoneRadio]:
     radio = backend_for(medium, "phone", "F0:00:00:00:00:01", Position(0, 0))
     yield radio

@@ -1,7 +1,6 @@
 """The medium with real Bumble hosts and controllers on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -23,13 +22,6 @@ DEADLINE = 20.0
 UUID = "6c617463-6877-6f72-6b00-0000000000b1"
 DATA = b"\x02\x01\x06\x04\x09abc"
 RESPONSE = b"\x05\xff\xff\xff\x01\x02"
-
-
-@pytest.fixture
-async def medium() -> AsyncIterator[Medium]:
-    medium = Medium()
-    yield medium
-    await medium.aclose()
 
 
 async def station(medium: Medium, number: int, position: Position | None = None) -> Station:

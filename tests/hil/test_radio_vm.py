@@ -26,13 +26,6 @@ def char(n: int) -> str:
 COUNTED, LONG, SHORT, ECHO, NOTIFY, INDICATE, CONTROL, APPEND, SECURE = map(char, range(1, 10))
 
 
-@pytest.fixture
-async def medium() -> AsyncIterator[Medium]:
-    medium = Medium()
-    yield medium
-    await medium.aclose()
-
-
 @asynccontextmanager
 async def phone_on(medium: Medium, name: str = "phone", mtu: int | None = 517) -> AsyncIterator[PhoneRadio]:
     radio = backend_for(medium, name, mtu=mtu)
