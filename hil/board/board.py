@@ -17,6 +17,7 @@ from hil.board import flash
 from hil.board.console import Console
 from hil.board.core import BREAK, FLASH_CUT, FLASH_WORN, Cause, Core, Wake
 from hil.board.description import Description
+from hil.board.ethernet import Ethernet
 from hil.board.flash import Cut, Wear, Worn
 from hil.board.identity import ble_address, unique_id
 from hil.board.network import Network
@@ -144,6 +145,7 @@ class Board:
             self.seat = Seat(self.link, Identity(name, self.ble_address, place, capture), air)
             self._leave = self.seat.close
         self.wifi = Wifi(self.link, seat=self.seat)
+        self.ethernet = Ethernet(self.link)
         self.network = Network(self.link, seed=name) if networked else None
         if trace is not None:
             self.state.trace(trace, name)

@@ -147,6 +147,7 @@ async def _model(
         await asyncio.sleep(0)  # its first step starts the air, which gets ready while the rest is loaded
 
     from hil.board.core import Cause, Core
+    from hil.board.ethernet import Ethernet
     from hil.board.nvs import Nvs
     from hil.board.partitions import Partitions
     from hil.board.peripherals import Peripherals
@@ -165,6 +166,7 @@ async def _model(
     Nvs(link, None)
     Partitions(link, None, FLASH_KIB, FLASH_KIB)
     Wifi(link, seat=seat)
+    Ethernet(link)
     link.connect(sock)
     await ended.wait()
 

@@ -5,6 +5,7 @@ and a hundred boards share one copy. What only a build needs is loaded by it: ``
 finds its image built.
 """
 
+import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -104,8 +105,10 @@ def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
 
 
 def _folded(sources: Mapping[str, str]) -> dict[str, str]:
-    """Modules that are named as MicroPython's are for everybody."""
-    return fold(sources, public=lambda module: not module.startswith("_"))
+    """Modules that are named as MicroPython's are for everybody, and what they take from others whole."""
+    nodes = [node for source in sources.values() for node in ast.walk(ast.parse(source))]
+    whole = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"}
+    return fold(sources, public=lambda module: not module.startswith("_") or module in whole)
 
 
 def compile_files(files: dict[str, Path]) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ CORE, GPIO, BLE, NET, NVS, UART = range(6)
 BUS = 16
 OTA = 17
 HOST = 18
+ETHERNET = 19
 
 HEADER = struct.Struct("<BBBBIQ")
 MARK = 0xB0

@@ -5,6 +5,7 @@ import struct
 
 import _board
 import network
+from _nic import Nic
 from micropython import const
 
 _SCAN = const(3)
@@ -19,13 +20,12 @@ _MAX_KEY = const(63)
 _Lean = network.WLAN
 
 
-class WLAN(_Lean):
+class WLAN(Nic, _Lean):
     IF_STA, IF_AP = 0, 1
     SEC_OPEN, SEC_WEP, SEC_WPA, SEC_WPA2, SEC_WPA_WPA2, SEC_WPA2_ENT, SEC_WPA3, SEC_WPA2_WPA3 = range(8)
     SEC_WAPI, SEC_OWE, SEC_WPA3_ENT_192 = range(8, 11)
     PM_NONE, PM_PERFORMANCE, PM_POWERSAVE = range(3)
     _mac = None  # by the program, instead of the chip's
-    _set = None  # ifconfig
 
     def __new__(cls, interface_id=0):
         if interface_id == 0:
@@ -64,55 +64,8 @@ class WLAN(_Lean):
             raise OSError("STA must be active" if _point.active() else "Wifi Not Started")
         return super().scan()
 
-    def ifconfig(self, config=None):
-        if config is None:
-            return self._set or self._told()
-        if isinstance(config, str):
-            if config != "dhcp" or self is _point:
-                raise ValueError("invalid arguments")
-            self._set = None
-            return
-        address, mask, gateway, dns = config
-        if isinstance(mask, int):
-            bits = 0xFFFFFFFF << (32 - mask) & 0xFFFFFFFF
-            mask = ".".join([str(bits >> n & 255) for n in (24, 16, 8, 0)])
-        self._set = (address, mask, gateway, dns)
-
-    def _told(self):
-        return super().ifconfig()
-
-    def ipconfig(self, param=None, **kwargs):
-        if not kwargs:
-            if param not in ("addr4", "gw4", "has_dhcp4", "dhcp4", "addr6", "has_autoconf6", "autoconf6"):
-                raise ValueError("unknown config param")
-            address, mask, gateway, _ = self.ifconfig()
-            return {
-                "addr4": (address, mask),
-                "gw4": gateway,
-                "has_dhcp4": self._set is None and address != "0.0.0.0",  # noqa: S104
-                "dhcp4": self._set is None,
-                "addr6": [],
-                "has_autoconf6": False,
-                "autoconf6": False,
-            }[param]
-        if param is not None:
-            raise TypeError("either pos or kw args are allowed")
-        for name, value in kwargs.items():
-            self._put(name, value)
-
-    def _put(self, name, value):
-        address, mask, gateway, dns = self.ifconfig()
-        if name == "dhcp4":
-            self._set = None if value else (address, mask, gateway, dns)
-        elif name == "addr4":
-            if isinstance(value, str):
-                value, _, bits = value.partition("/")
-                value = (value, int(bits) if bits else mask)
-            self.ifconfig((value[0], value[1], gateway, dns))
-        elif name == "gw4":
-            self.ifconfig((address, mask, value, dns))
-        else:
-            raise ValueError("unknown config param")
+    def told(self):
+        return _Lean.ifconfig(self)
 
     def config(self, *args, **kwargs):
         if args and kwargs:
@@ -194,6 +147,7 @@ class WLAN(_Lean):
 
 class _Point(WLAN):
     _number = 1
+    client = False
     _up = False
 
     def __new__(cls):
@@ -227,7 +181,7 @@ class _Point(WLAN):
         if param is not None:
             raise ValueError("unknown status param")
 
-    def _told(self):
+    def told(self):
         return tuple(_board.call(_board.NET, _IFCONFIG, b"\x01").decode().split(","))
 
     def _configured(self):
@@ -266,6 +220,7 @@ _SAME = {"essid": "ssid", "password": "key", "authmode": "security"}
 _settings = {"reconnects": -1, "txpower": 20.0, "pm": 1, "protocol": 7}
 _station = object.__new__(WLAN)
 _point = _Point()
+_interfaces = [_station]  # that ask for names
 
 
 def _stations(op, payload):
@@ -280,13 +235,44 @@ _board.on(_board.NET, None, _stations)
 
 
 def LAN(*args, **kwargs):
-    raise ValueError("unknown PHY")  # no board of the bench has one
+    from _lan import lan
+
+    interface = lan(*args, **kwargs)
+    if interface not in _interfaces:
+        _interfaces.append(interface)
+    return interface
 
 
+def ipconfig(*args, **kwargs):
+    if not kwargs:
+        if len(args) != 1:
+            raise TypeError("must query one param")
+        if args[0] != "dns":
+            raise ValueError("unexpected key")
+        told = [interface.ifconfig()[3] for interface in _interfaces]
+        return ([_dns[0]] if _dns[0] else [dns for dns in told if dns != "0.0.0.0"] or told)[0]  # noqa: S104
+    if args:
+        raise TypeError("can't specify pos and kw args")
+    for name, value in kwargs.items():
+        if name != "dns":
+            raise ValueError("unexpected key")
+        if len(value.split(".")) != 4:
+            raise ValueError("invalid arguments as dns server")
+        _dns[0] = value
+
+
+def phy_mode(mode=None):
+    pass
+
+
+_dns = [""]  # by the program
+PHY_LAN8710, PHY_LAN8720, PHY_IP101, PHY_RTL8201, PHY_DP83848, PHY_KSZ8041, PHY_KSZ8081 = range(7)
+PHY_KSZ8851SNL, PHY_DM9051, PHY_W5500 = range(100, 103)
+ETH_INITIALIZED, ETH_STARTED, ETH_STOPPED, ETH_CONNECTED, ETH_DISCONNECTED, ETH_GOT_IP = range(6)
 MODE_11B, MODE_11G, MODE_11N, MODE_LR = 1, 2, 4, 8
 AUTH_OPEN, AUTH_WEP, AUTH_WPA_PSK, AUTH_WPA2_PSK, AUTH_WPA_WPA2_PSK, AUTH_WPA2_ENTERPRISE = range(6)
 AUTH_WPA3_PSK, AUTH_WPA2_WPA3_PSK, AUTH_WAPI_PSK, AUTH_OWE, AUTH_WPA3_ENT_192 = range(6, 11)
-AUTH_MAX = 14
+AUTH_WPA3_EXT_PSK, AUTH_WPA3_EXT_PSK_MIXED_MODE, AUTH_DPP, AUTH_MAX = range(11, 15)
 STAT_CONNECT_FAIL, STAT_HANDSHAKE_TIMEOUT = 203, 204
 STAT_NO_AP_FOUND_W_COMPATIBLE_SECURITY, STAT_NO_AP_FOUND_IN_AUTHMODE_THRESHOLD = 210, 211
 STAT_NO_AP_FOUND_IN_RSSI_THRESHOLD = 212
