@@ -47,6 +47,7 @@ _running = False
 _spinning = False
 _break = False  # the console wants KeyboardInterrupt
 _hello = None
+_main = _lock = None  # on a bare board its first thread, and who is at the link
 _queue = []
 _handlers = {}
 _early = {}
@@ -72,6 +73,8 @@ def post(channel, op, payload=b""):
 def call(channel, op, payload=b""):
     """Ask the model and return its answer; raises OSError(errno) if it refuses."""
     global _inside
+    if _lock:
+        _lock.acquire()
     _inside = True
     try:
         stamp = utime.ticks_us()
@@ -90,13 +93,26 @@ def call(channel, op, payload=b""):
                 break
     finally:
         _inside = False
-    if _break and not _running:
-        _claim_break()
-    if bare and _queue and not _running:
-        pump()
+        if _lock:
+            _lock.release()
+    if _is_main():
+        if _break and not _running:
+            _claim_break()
+        if bare and _queue and not _running:
+            pump()
     if kind == _ERROR:
         raise OSError(struct.unpack("<i", data)[0])
     return data
+
+
+def _is_main():
+    # Threads of the program may call, but what interrupts runs in the first one, as on the chip.
+    return not _lock or get_ident() == _main
+
+
+def _came():
+    for _ in _poll.ipoll(0):  # unlike poll(), it takes no heap: a program may have locked it
+        return True
 
 
 def pump(spun=False):
@@ -104,23 +120,27 @@ def pump(spun=False):
 
     ``spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
     global _running, _inside, _spinning
+    if not _is_main():
+        return False
     if spun:
-        if _inside:
+        if _inside or _lock.locked():
             return False
         _spinning = True
         try:
             return pump()
         finally:
             _spinning = False
-    if not (_receiving or _inside):
+    if not (_receiving or _inside) and (not _lock or _lock.acquire(0)):
         _inside = True
         try:
-            while _poll.poll(0):
+            while _came():
                 kind, ch, o, _, data = _receive()
                 if kind == _INTERRUPT:
                     _enqueue(ch, o, data)
         finally:
             _inside = False
+            if _lock:
+                _lock.release()
     if _break and not (_running or _spinning):
         _claim_break()
     if _running or not (_queue or alarms):
@@ -157,7 +177,9 @@ def wait(poller, timeout):
 
 
 def sleep_ms(ms):
-    """Sleep; interrupts and timers run meanwhile. Inside an interrupt only the time passes."""
+    """Sleep; interrupts and timers run meanwhile. Inside an interrupt, and in another thread, only the time passes."""
+    if not _is_main():
+        return utime.sleep_ms(ms)
     end = utime.ticks_add(utime.ticks_ms(), ms)
     pump()
     while True:
@@ -173,7 +195,9 @@ def sleep_ms(ms):
 
 def wait_ms(ms):
     """Wait for the next interrupt, at most ms."""
-    if not pump():
+    if not _is_main():
+        utime.sleep_ms(1)
+    elif not pump():
         wait(_poll, ms)
         pump()
 
@@ -252,3 +276,10 @@ def _receive():
         return (kind, channel, op, stamp, data) if mark == _MARK else (255, 0, 0, 0, b"")
     finally:
         _receiving = False
+
+
+if bare:
+    from _thread import allocate_lock, get_ident
+
+    _main, _lock = get_ident(), allocate_lock()
+    sys.modules["micropython"] = __import__("_micropython")  # a path has no say in what is built in

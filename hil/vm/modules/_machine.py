@@ -7,6 +7,7 @@ from _count import Counter, Encoder
 from _i2c import I2C, SoftI2C
 from _i2c_target import I2CTarget
 from _i2s import I2S
+from _masked import disable_irq, enable_irq
 from _pin import Pin
 from _pulse import bitstream, time_pulse_us
 from _pwm import PWM

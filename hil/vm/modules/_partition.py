@@ -2,6 +2,7 @@
 
 import _board
 import _flash
+import _micropython
 from micropython import const
 
 _OTA = const(17)  # the channel
@@ -9,10 +10,11 @@ _TABLE = const(0)
 _SET_BOOT = const(3)
 _VALID = const(4)
 _BLOCK = const(4096)
+_NOT_BOOTABLE = const(-0x1503)
 _ERRORS = {
     -0x102: "ESP_ERR_INVALID_ARG",
     -0x104: "ESP_ERR_INVALID_SIZE",
-    -0x1503: "ESP_ERR_OTA_VALIDATE_FAILED",
+    _NOT_BOOTABLE: "ESP_ERR_OTA_VALIDATE_FAILED",
 }
 _table = None
 
@@ -86,7 +88,13 @@ class Partition:
         return 0 if 1 <= op <= 6 else None
 
     def set_boot(self):
-        self._ask(_SET_BOOT, self._about[4].encode())
+        try:
+            label = self._about[4].encode()
+        except (
+            MemoryError
+        ):  # a locked heap, which leaves no room for a text, and for a number only if it was laid up
+            raise OSError(_NOT_BOOTABLE) if _micropython.emergency else OSError
+        self._ask(_SET_BOOT, label)
 
     def get_next_update(self):
         return Partition("ota_1" if self._about[4] == "ota_0" else "ota_0")

@@ -12,10 +12,12 @@ def __getattr__(name):
 
 
 def ilistdir(path=""):
-    entries = uos.ilistdir(path)
-    if path == "/" or (path in (".", "") and uos.getcwd() == "/"):
-        return (entry for entry in entries if entry[0] != "bench")  # its modules are no folder of the board
-    return entries
+    return (entry for entry in uos.ilistdir(path) if entry[0] != "bench" or not _hidden(path))
+
+
+def _hidden(path):
+    # The folder of the bench's modules is no folder of the board.
+    return path == "/" or (path in (".", "") and uos.getcwd() == "/")
 
 
 def listdir(path=""):

@@ -18,11 +18,20 @@ from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT
 _CALM_MS = const(20)
 _UNKNOWN_MS = const(20)
 _SOCKET = id(usocket.socket)
+_NOTHING = iter(())
+
+
+def __getattr__(name):
+    if name != "select":
+        raise AttributeError("'module' object has no attribute '%s'" % name)
+    return __import__("_select").select
 
 
 def _fd_of(obj):
     """(descriptor, is TLS); -1 if only this program or an interrupt makes obj ready, None if unknown."""
     if isinstance(obj, int):
+        if _board.bare:
+            raise OSError("stream operation not supported")  # a chip has no descriptors
         return obj, False
     if hasattr(obj, "fileno"):
         return obj.fileno(), False
@@ -51,13 +60,15 @@ class poll:
         self._all.register(_board.fd, POLLOUT)
         self._wake = uselect.poll()
         self._wake.register(_board.fd, POLLIN)
+        self._wake.ipoll(0)  # these two take heap the first time
+        self._all.ipoll(0)
         self._fds = {}
         self._tls = {}
         self._blind = False
 
     def register(self, obj, events=POLLIN | POLLOUT):
-        self._all.register(obj, events)
         fd, tls = _fd_of(obj)
+        self._all.register(obj, events)
         if fd is None:
             self._blind = True
         elif fd >= 0:
@@ -92,6 +103,10 @@ class poll:
         return found
 
     def poll(self, timeout=-1):
+        return self._await(timeout) or []
+
+    def _await(self, timeout):
+        # What is ready, or None: a program that waits in asyncio may have locked the heap.
         if timeout is None or timeout < 0:
             timeout = -1
         end = utime.ticks_add(utime.ticks_ms(), timeout) if timeout > 0 else 0
@@ -102,12 +117,12 @@ class poll:
                 _board.pump()
                 ready = self._ready()
                 if ready or timeout == 0:
-                    return ready or []
+                    return ready
                 left = -1
                 if timeout > 0:
                     left = utime.ticks_diff(end, utime.ticks_ms())
                     if left <= 0:
-                        return []
+                        return None
                 if cap >= 0 and (left < 0 or left > cap):
                     left = cap
                 _board.wait(self._wake, left)
@@ -132,7 +147,9 @@ class poll:
         return True
 
     def ipoll(self, timeout=-1, flags=0):
-        ready = self.poll(timeout)
+        ready = self._await(timeout)
+        if not ready:
+            return _NOTHING
         if flags & 1:
             for obj, _ in ready:
                 self.modify(obj, 0)
