@@ -4,6 +4,9 @@ The split is labgrid's. A *resource* is passive data (a board's description, a p
 (``hil.rig.simulated``), a *strategy* moves a board between named states (``hil.rig.strategy``).
 """
 
+from hil.board.signals import WaitTimeout
+from hil.radio.path_loss import Position
+from hil.rig.capabilities import Unwired
 from hil.rig.protocols import (
     ConsoleProtocol,
     FlashProtocol,
@@ -11,17 +14,20 @@ from hil.rig.protocols import (
     PowerProtocol,
     RadioProtocol,
     ReaderProtocol,
+    RigProtocol,
     Target,
-    Unwired,
 )
 
 __all__ = [
     "ConsoleProtocol",
     "FlashProtocol",
     "PinsProtocol",
+    "Position",
     "PowerProtocol",
     "RadioProtocol",
     "ReaderProtocol",
+    "RigProtocol",
     "Target",
     "Unwired",
+    "WaitTimeout",
 ]

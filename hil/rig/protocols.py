@@ -1,18 +1,27 @@
 """What a scenario may do to a board, by role. Nothing else of a board is known to scenarios and tests.
 
-Times are seconds; a wait that is over raises ``hil.board.signals.WaitTimeout``.
+Times are seconds; a wait that is over raises WaitTimeout. What not every rig has is in ``hil.rig.capabilities``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from re import Match
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from hil.board.description import Description
 from hil.radio.path_loss import Position
+from hil.rig.capabilities import (
+    AccessPointProtocol,
+    AirProtocol,
+    BoltProtocol,
+    FlashFaultsProtocol,
+    LinkProtocol,
+    SupplyProtocol,
+)
 
-
-class Unwired(LookupError):
-    """This board has no such part, pin, control, radio or reader; the message names those that it has."""
+if TYPE_CHECKING:
+    from hil.phone import Phone
 
 
 class PowerProtocol(Protocol):
@@ -105,23 +114,57 @@ class FlashProtocol(Protocol):
         """Write files. Ends a program that is running."""
         ...
 
-    def writes(self) -> int:
-        """Program and erase operations so far."""
-        ...
-
-    def cut_power_at(self, write: int, where: str) -> None:
-        """Lose power at a write from now on, counted from 1: before, within or after it."""
-        ...
-
 
 @dataclass(frozen=True)
 class Target:
-    """A board, as the drivers that it is reached by."""
+    """A board: what it is wired as, and the drivers that it is reached by. None stands for what the rig cannot do."""
 
     name: str
+    description: Description
     power: PowerProtocol
     console: ConsoleProtocol
     pins: PinsProtocol
     flash: FlashProtocol
     radio: RadioProtocol
     reader: ReaderProtocol
+    supply: SupplyProtocol | None = None
+    link: LinkProtocol | None = None
+    access_point: AccessPointProtocol | None = None
+    flash_faults: FlashFaultsProtocol | None = None
+    bolt: BoltProtocol | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a board shall be. ``firmware`` None is this tree's, and ``bare`` none at all; ``image`` is its flash as a whole;
+    connections of one that is ``networked`` pass through the rig."""
+
+    description: Description
+    bare: bool = False
+    firmware: Path | None = None
+    image: Path | None = None
+    position: Position | None = None
+    networked: bool = False
+    drift_ppm: int = 0
+
+
+class RigProtocol(Protocol):
+    """Where boards come from, and phones that their radios reach."""
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Names of ``hil.rig.capabilities``."""
+        ...
+
+    @property
+    def air(self) -> AirProtocol | None: ...
+
+    def board(self, name: str, order: Order, crashed: Callable[[str], None]) -> Target:
+        """Without power. ``crashed`` is told in words if it ends as no board may."""
+        ...
+
+    def phone(self, name: str, position: Position | None) -> "Phone": ...
+
+    async def stop(self) -> None:
+        """Boards and air are given back; the phones before."""
+        ...

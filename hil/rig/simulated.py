@@ -5,12 +5,19 @@ from collections.abc import Mapping, Sequence
 from re import Match
 
 from hil.board.board import OFF, Board
-from hil.board.flash import Cut, Where
 from hil.board.signals import Observable
 from hil.radio.path_loss import Position
+from hil.rig.capabilities import Unwired
 from hil.rig.expect import Expecter
 from hil.rig.hints import near
-from hil.rig.protocols import Target, Unwired
+from hil.rig.protocols import Target
+from hil.rig.simulated_faults import (
+    FlashFaults,
+    SimulatedAccessPoint,
+    SimulatedBolt,
+    SimulatedLink,
+    SimulatedSupply,
+)
 from hil.rig.simulated_reader import reader
 from hil.stack.station import execute
 
@@ -145,21 +152,12 @@ class SimulatedRadio:
         ble.place(position)
 
 
-class SimulatedFlash:
-    """FlashProtocol."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
+class SimulatedFlash(FlashFaults):
+    """FlashProtocol and FlashFaultsProtocol."""
 
     async def put(self, files: Mapping[str, bytes]) -> None:
         if files:
             await asyncio.to_thread(execute, self._board.console.path, _write(files))
-
-    def writes(self) -> int:
-        return sum(block.programs + block.erases for block in self._board.wear())
-
-    def cut_power_at(self, write: int, where: str) -> None:
-        self._board.cut_power_at(Cut(write, Where[where.upper()]))
 
 
 def _write(files: Mapping[str, bytes]) -> str:
@@ -177,12 +175,19 @@ def _write(files: Mapping[str, bytes]) -> str:
 
 def target(board: Board) -> Target:
     """All drivers of a board."""
+    flash = SimulatedFlash(board)
     return Target(
         board.name,
+        board.description,
         Power(board),
         SimulatedConsole(board),
         SimulatedPins(board),
-        SimulatedFlash(board),
+        flash,
         SimulatedRadio(board),
         reader(board),
+        supply=SimulatedSupply(board),
+        link=SimulatedLink(board.network) if board.network is not None else None,
+        access_point=SimulatedAccessPoint(board),
+        flash_faults=flash,
+        bolt=SimulatedBolt(board) if board.description.relay is not None else None,
     )

@@ -7,7 +7,8 @@ from hil.board.board import Board
 from hil.board.readers import parity_framed
 from hil.board.signals import WaitTimeout
 from hil.osdp_reader import Reader, Terminal
-from hil.rig.protocols import ReaderProtocol, Unwired
+from hil.rig.capabilities import Unwired
+from hil.rig.protocols import ReaderProtocol
 from hil.stack.event_log import RETRY_S
 from protocol.keys import osdp_key
 

@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 
 from hil.board.signals import TraceSink
 from hil.demo.scribe import GATEWAY, Scribe
+from hil.rig import RigProtocol
+from hil.rig.simulated_rig import SimulatedRig
 from hil.scenario.vendor import Vendor
 from hil.stack.event_log import EventLog
 from hil.stack.installation import Installation
@@ -71,6 +73,12 @@ class Bench:
         folder = self.folder / f"case-{self._cases}"
         folder.mkdir()
         return folder
+
+    def rig(self, folder: Path, seed: int, air: str | None, scope: str) -> RigProtocol:
+        """For the boards of a case. ``air``: a shared one to be on, without phones; ``scope``: what their signals are recorded
+        under."""
+        trace = Scoped(self.trace, scope) if self.trace is not None and scope else self.trace
+        return SimulatedRig(folder, self.zygote, seed, air=air, trace=trace, watch=self.scribe.watch)
 
     async def site(self) -> Installation:
         """The cloud and the gateway, both running and healthy, whatever an earlier case did to them."""

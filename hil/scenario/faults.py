@@ -8,13 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hil.board.flash import Worn
-from hil.radio.loss import Noise
-from hil.radio.path_loss import Position
+from hil.rig import Position
+from hil.rig.capabilities import AIR, BOLT, FLASH_FAULTS, SUPPLY, wired
 from hil.scenario.bench import UNLIMITED, restore, said, service
 from hil.scenario.faults_network import NetworkFaults
 from hil.scenario.quantities import Duration
-from hil.scenario.verb import StepFailed, verb
+from hil.scenario.verb import StepFailed, needs, verb
 from hil.scenario.verbs_board import BoardName
 from hil.stack.service import Service
 
@@ -67,6 +66,7 @@ class Faults(NetworkFaults):
         resource.prlimit(self._running(what), resource.RLIMIT_FSIZE, limits)
 
     @verb
+    @needs(FLASH_FAULTS)
     async def power_cut(
         self,
         write: Annotated[int, Field(ge=1, le=65535, description="Counted from now on.")] = 1,
@@ -79,7 +79,7 @@ class Faults(NetworkFaults):
         dice = self.world.dice.for_(f"power-cut of {unit.name}")
         at = write if upto is None else dice.randint(write, max(write, upto))
         self.world.bench.scribe.said(unit.name, unit.name, f"power cut {where} write {at}", "fault")
-        unit.target.flash.cut_power_at(at, where)
+        wired(unit.target.flash_faults, FLASH_FAULTS).cut_power_at(at, where)
 
     @verb
     async def brown_out(self, board: BoardName = None) -> None:
@@ -89,15 +89,15 @@ class Faults(NetworkFaults):
         await unit.target.power.brown_out()
 
     @verb
+    @needs(BOLT)
     async def jam(self, board: BoardName = None, jammed: bool = True) -> None:
         """The bolt stays where it is, whatever the current does; `jammed: false` lets it go."""
-        door = self.world.unit(board).board.door
-        if jammed:
-            door.jam()
-        else:
-            door.unjam()
+        unit = self.world.unit(board)
+        self.world.bench.scribe.said(unit.name, unit.name, "bolt jammed" if jammed else "bolt free", "fault")
+        wired(unit.target.bolt, BOLT).jam(jammed)
 
     @verb
+    @needs(AIR)
     async def radio_loss(
         self,
         probability: Annotated[float, Field(ge=0, le=1, description="Of a packet to be lost; 0: none is.")],
@@ -109,9 +109,10 @@ class Faults(NetworkFaults):
         if len(between) not in (0, 2):
             raise StepFailed("two stations to lose packets between", ", ".join(between))
         self.world.bench.scribe.said("air", "air", f"{probability:.0%} lost", "fault")
-        self.world.medium.lose(probability, (between[0], between[1]) if between else None)
+        wired(self.world.rig.air, AIR).lose(probability, (between[0], between[1]) if between else None)
 
     @verb
+    @needs(AIR)
     async def noise(
         self,
         duty: Annotated[float, Field(ge=0, le=1, description="Of the time; 0: off.")],
@@ -120,11 +121,11 @@ class Faults(NetworkFaults):
         power: Annotated[float, Field(ge=-40, le=40, description="dBm.")] = 15.0,
     ) -> None:
         """Something on the same band, at a place."""
-        source = Noise(Position(x, y), power=power, duty=duty) if duty else None
         self.world.bench.scribe.said("air", "air", f"noise {duty:.0%}", "fault")
-        self.world.medium.interfere("noise", source)
+        wired(self.world.rig.air, AIR).interfere(Position(x, y), power, duty)
 
     @verb
+    @needs(FLASH_FAULTS)
     async def bad_blocks(
         self,
         blocks: Annotated[list[int], Field(max_length=64, description="Numbers; none: all are good again.")],
@@ -137,9 +138,10 @@ class Faults(NetworkFaults):
         unit = self.world.unit(board)
         self.world.bench.scribe.said(unit.name, unit.name, f"bad blocks {blocks}", "fault")
         seed = self.world.dice.for_(f"flash of {unit.name}").randint(1, 0xFFFFFFFF)
-        unit.board.wear_out(Worn(tuple(blocks), noise_ppm, seed))
+        wired(unit.target.flash_faults, FLASH_FAULTS).wear_out(blocks, noise_ppm, seed)
 
     @verb
+    @needs(SUPPLY)
     async def sag(
         self,
         volts: Annotated[float, Field(ge=0, le=60, description="What the supply gives meanwhile.")],
@@ -149,7 +151,7 @@ class Faults(NetworkFaults):
         """The supply sags, as under a load that it was not made for."""
         unit = self.world.unit(board)
         self.world.bench.scribe.said(unit.name, unit.name, f"supply at {volts:g} V", "fault")
-        await unit.board.supply.sag(volts, time)
+        await wired(unit.target.supply, SUPPLY).sag(volts, time)
 
     def _running(self, what: str) -> int:
         one: Service = service(self.world.site, what)

@@ -5,10 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hil.board.network import Network
-from hil.board.way import Quality
+from hil.rig.capabilities import ACCESS_POINT, LINK, LinkProtocol, wired
 from hil.scenario.quantities import Duration
-from hil.scenario.verb import StepFailed, verb
+from hil.scenario.verb import StepFailed, needs, verb
 from hil.scenario.verbs_board import BoardName
 from hil.scenario.world import World
 
@@ -22,20 +21,23 @@ class NetworkFaults:
         self.world = world
 
     @verb
+    @needs(ACCESS_POINT)
     async def wifi_down(self, board: BoardName = None, time: For = None) -> None:
         """The board's Wi-Fi loses its access point, and the board knows."""
         self._said(board, "access point off")
-        self.world.unit(board).board.wifi.set_up(False)
+        wired(self.world.unit(board).target.access_point, ACCESS_POINT).switch(False)
         await self._healed_after(board, time)
 
     @verb
+    @needs(LINK)
     async def partition(self, board: BoardName = None, time: For = None) -> None:
         """Nothing passes in either direction, not even the end of a connection: nobody is told."""
         self._said(board, "partition")
-        self._network(board).partition()
+        self._link(board).partition(True)
         await self._healed_after(board, time)
 
     @verb
+    @needs(LINK)
     async def link(
         self,
         latency: Annotated[Duration, Field(description="One way.")] = 0.0,
@@ -46,48 +48,54 @@ class NetworkFaults:
     ) -> None:
         """A slow or a lossy link; without fields a good one."""
         self._said(board, f"link {latency * 1000:g} ms, {loss:.0%} lost")
-        self._network(board).quality = Quality(latency * 1000, jitter * 1000, loss, kbit_s)
+        self._link(board).shape(latency, jitter, loss, kbit_s)
 
     @verb
+    @needs(LINK)
     async def refuse(self, board: BoardName = None, refused: bool = True) -> None:
         """New connections are refused; `refused: false` lets them in again."""
         self._said(board, "connections refused" if refused else "connections taken")
-        self._network(board).refusing = refused
+        self._link(board).refuse(refused)
 
     @verb
+    @needs(LINK)
     async def no_names(self, board: BoardName = None, missing: bool = True) -> None:
         """Names are not resolved; `missing: false` ends that."""
         self._said(board, "no DNS" if missing else "DNS")
-        self._network(board).no_names = missing
+        self._link(board).hide_names(missing)
 
     @verb
+    @needs(LINK)
     async def half_open(self, board: BoardName = None) -> None:
         """The peers forget their connections, and the board learns of it when it next sends."""
         self._said(board, "connections forgotten")
-        self._network(board).half_open()
+        self._link(board).half_open()
 
     @verb
+    @needs(LINK)
     async def reset_connections(self, board: BoardName = None) -> None:
         """All connections end with RST, at both ends."""
         self._said(board, "connections reset")
-        self._network(board).reset()
+        self._link(board).reset()
 
     @verb
     async def heal(self, board: BoardName = None) -> None:
         """End all faults of the board's network."""
-        unit = self.world.unit(board).board
+        target = self.world.unit(board).target
         self._said(board, "network healed")
-        unit.wifi.set_up(True)
-        if unit.network is not None:
-            unit.network.quality = Quality()
-            unit.network.refusing = unit.network.no_names = False
-            unit.network.partition(False)
+        if target.access_point is not None:
+            target.access_point.switch(True)
+        if (link := target.link) is not None:
+            link.shape(0, 0, 0, 0)
+            link.refuse(False)
+            link.hide_names(False)
+            link.partition(False)
 
-    def _network(self, board: str | None) -> Network:
+    def _link(self, board: str | None) -> LinkProtocol:
         unit = self.world.unit(board)
-        if unit.board.network is None:
+        if LINK in self.world.rig.offers and unit.target.link is None:
             raise StepFailed(f"the network of {unit.name}", "not the bench's: give the board networked: true")
-        return unit.board.network
+        return wired(unit.target.link, LINK)
 
     def _said(self, board: str | None, what: str) -> None:
         name = self.world.unit(board).name

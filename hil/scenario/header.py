@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from hil.rig.capabilities import CRYSTAL, FLASH_FAULTS, FLASH_IMAGE
 from hil.rig.hints import near
 from hil.scenario.quantities import Duration
 from hil.scenario.verb import kebab
@@ -145,6 +146,16 @@ class Header(Part):
         board = self.exhaustive.board if self.exhaustive else None
         if board is not None and board not in self.boards:
             yield ("exhaustive", "board"), f"no board {board}{near(board, self.boards)}"
+
+    def needs(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What a rig must be able to do (``hil.rig.capabilities``), and the place in the file that says so."""
+        for name, board in self.boards.items():
+            if board.image:
+                yield ("boards", name, "image"), FLASH_IMAGE
+            if board.drift_ppm:
+                yield ("boards", name, "drift-ppm"), CRYSTAL
+        if self.exhaustive is not None:
+            yield ("exhaustive",), FLASH_FAULTS
 
 
 def board_files(about: BoardIn, folder: Path) -> dict[str, bytes]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hil.board.description import BOARDS, DescriptionError, builtin, load_description
+from hil.board.description import DescriptionError
+from hil.rig.capabilities import EVERYTHING, lacking
 from hil.rig.hints import near
+from hil.rig.resources import described
 from hil.scenario.document import Document, Mistake, Place, ScenarioError, read
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.parameters import MAX_CASES, Parameters, Scalar, combinations, substituted
@@ -52,12 +54,17 @@ class ScenarioFile:
         return self.cases[0].header
 
 
-def load(path: Path, settings: Mapping[str, str] | None = None) -> ScenarioFile:
-    """Read a file, with parameters set; raises ScenarioError with every mistake in it."""
-    return loaded(read(path), path, settings or {})
+def load(
+    path: Path, settings: Mapping[str, str] | None = None, offers: frozenset[str] = EVERYTHING
+) -> ScenarioFile:
+    """Read a file, with parameters set; raises ScenarioError with every mistake in it, and with all that it needs of a rig beyond
+    what that ``offers``."""
+    return loaded(read(path), path, settings or {}, offers)
 
 
-def loaded(document: Document, path: Path, settings: Mapping[str, str]) -> ScenarioFile:
+def loaded(
+    document: Document, path: Path, settings: Mapping[str, str], offers: frozenset[str] = EVERYTHING
+) -> ScenarioFile:
     """The same of a document."""
     if not isinstance(document.value, dict):
         raise ScenarioError([document.mistake((), "a scenario is a map with name and steps")])
@@ -68,7 +75,7 @@ def loaded(document: Document, path: Path, settings: Mapping[str, str]) -> Scena
         if len(cases) == MAX_CASES:
             mistakes.append(document.mistake(("matrix",), f"makes more than {MAX_CASES} cases"))
             break
-        case = _case(document, path, {**defaults, **values}, values, mistakes)
+        case = _case(document, path, {**defaults, **values}, values, mistakes, offers)
         if case is not None:
             cases.append(case)
     if mistakes or not cases:
@@ -113,7 +120,12 @@ def _typed(text: str, like: Any) -> Scalar:
 
 
 def _case(
-    document: Document, path: Path, parameters: Parameters, varied: Parameters, mistakes: list[Mistake]
+    document: Document,
+    path: Path,
+    parameters: Parameters,
+    varied: Parameters,
+    mistakes: list[Mistake],
+    offers: frozenset[str],
 ) -> Case | None:
     before = len(mistakes)
     whole = {
@@ -123,12 +135,15 @@ def _case(
         for name, item in document.value.items()
     }
     header = _header(document, {name: item for name, item in whole.items() if name not in _LISTS}, mistakes)
-    reader = StepReader(document, mistakes, header)
+    reader = StepReader(document, mistakes, header, offers)
     lists = {name: reader.steps(whole.get(name, []), (name,)) for name in _LISTS}
     if not lists[STEPS] and len(mistakes) == before:
         mistakes.append(document.mistake((STEPS,), "a scenario has at least one step"))
     if header is not None:
         mistakes.extend(document.mistake(place, message) for place, message in header.strangers())
+        mistakes.extend(
+            document.mistake(place, lacking(what)) for place, what in header.needs() if what not in offers
+        )
         mistakes.extend(_missing(document, header, path.parent))
         if lists[AFTERWARDS] and header.exhaustive is None:
             mistakes.append(
@@ -173,16 +188,7 @@ def _missing(document: Document, header: Header, folder: Path) -> list[Mistake]:
     for name, board in header.boards.items():
         place = ("boards", name)
         try:
-            if board.description.endswith(".toml"):
-                load_description(folder / board.description)
-            elif not (BOARDS / f"{board.description}.toml").exists():
-                known = [path.stem for path in BOARDS.glob("*.toml")]
-                hint = near(board.description, known)
-                found.append(
-                    document.mistake((*place, "description"), f"no description {board.description}{hint}")
-                )
-            else:
-                builtin(board.description)
+            described(board.description, folder)
         except DescriptionError as error:
             found.append(document.mistake((*place, "description"), str(error)))
         try:

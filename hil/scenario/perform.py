@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from hil.board.signals import WaitTimeout
 from hil.report import Step as Shown
-from hil.rig.protocols import Unwired
+from hil.rig import Unwired, WaitTimeout
+from hil.rig.capabilities import FLASH_FAULTS, wired
 from hil.scenario.api import Scenario
 from hil.scenario.dice import branch
 from hil.scenario.header import ExhaustiveIn
@@ -96,7 +96,7 @@ async def exhaust(scenario: Scenario, world: World, case: Case, about: Exhaustiv
 async def _lap(scenario: Scenario, unit: Unit, case: Case, write: int, where: str) -> bool:
     """One run of the steps; whether the power was cut in it. The board runs again afterwards."""
     await _settled(unit)
-    unit.target.flash.cut_power_at(write, where)
+    wired(unit.target.flash_faults, FLASH_FAULTS).cut_power_at(write, where)
     cut = await _cut_short(scenario, unit, case.steps)
     await unit.target.power.cycle()  # takes back a cut that was never reached
     try:
@@ -111,8 +111,8 @@ async def _settled(unit: Unit) -> None:
     """Until the board has written nothing for a while: the writes of its boot are not those of the steps."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(MAX_BOOT_S):
-            before = -1
-            while before != (before := unit.target.flash.writes()):  # noqa: ASYNC110 - a counter in a file
+            before, flash = -1, wired(unit.target.flash_faults, FLASH_FAULTS)
+            while before != (before := flash.writes()):  # noqa: ASYNC110 - a counter in a file
                 await asyncio.sleep(QUIET_S)
 
 

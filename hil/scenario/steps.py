@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hil.rig.capabilities import EVERYTHING, lacking
 from hil.rig.hints import near
 from hil.scenario.api import FAULTS, VERBS
 from hil.scenario.document import Document, Mistake, Place
@@ -43,7 +44,15 @@ class Step:
 class StepReader:
     """Collects mistakes rather than to stop at the first."""
 
-    def __init__(self, document: Document, mistakes: list[Mistake], header: Header | None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        mistakes: list[Mistake],
+        header: Header | None,
+        offers: frozenset[str] = EVERYTHING,
+    ) -> None:
+        """``offers``: what the rig can do."""
+        self._offers = offers
         self._document = document
         self._mistakes = mistakes
         self._header = header
@@ -95,6 +104,8 @@ class StepReader:
         except ValidationError as error:
             self._explain(error, verb, place, fields)
             return None
+        if (needed := verb.needs(arguments)) and needed not in self._offers:
+            self._wrong(place, lacking(needed))
         self._check_names(verb, arguments, place)
         title = f"{word} {_told(fields)}".strip()
         return Step(

@@ -1,14 +1,14 @@
 """Verbs: a method of the Python API is a step of a YAML file, by its own signature and docstring."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 F = TypeVar("F", bound=Callable[..., Any])
-_MARK = "_is_verb"
+_MARK, _NEEDS = "_is_verb", "_needs"
 _STRICT = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=lambda name: kebab(name))
 
 
@@ -27,6 +27,16 @@ def verb(method: F) -> F:
     return method
 
 
+def needs(capability: str, of: str = "") -> Callable[[F], F]:
+    """Say what a rig must be able to do (``hil.rig.capabilities``); ``of`` an argument: only where that is given."""
+
+    def mark(method: F) -> F:
+        setattr(method, _NEEDS, (capability, of))
+        return method
+
+    return mark
+
+
 def kebab(name: str) -> str:
     return name.rstrip("_").replace("_", "-")
 
@@ -39,6 +49,12 @@ class Verb:
     path: tuple[str, ...]
     about: str
     model: type[BaseModel]
+    capability: str = ""
+    needed_for: str = ""  # the argument that needs it; else the verb does
+
+    def needs(self, arguments: Mapping[str, Any]) -> str:
+        """The capability of a rig that the step needs; empty if none."""
+        return self.capability if not self.needed_for or arguments[self.needed_for] is not None else ""
 
     @property
     def short(self) -> str:
@@ -72,4 +88,5 @@ def _verb(name: str, method: Callable[..., Any], above: tuple[str, ...]) -> Verb
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default))
     model = create_model(kebab(name), __config__=_STRICT, __doc__=inspect.getdoc(method), **fields)
-    return Verb(kebab(name), (*above, name), inspect.getdoc(method) or "", model)
+    capability, needed_for = getattr(method, _NEEDS, ("", ""))
+    return Verb(kebab(name), (*above, name), inspect.getdoc(method) or "", model, capability, needed_for)

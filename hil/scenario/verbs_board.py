@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hil.board.signals import WaitTimeout
-from hil.rig.protocols import Unwired
+from hil.rig import Unwired, WaitTimeout
+from hil.rig.capabilities import FLASH_FAULTS, wired
 from hil.scenario.quantities import Duration, Level, shown
-from hil.scenario.verb import StepFailed, verb
+from hil.scenario.verb import StepFailed, needs, verb
 from hil.scenario.world import World
 
 BoardName = Annotated[str | None, Field(description="Absent: the first.")]
@@ -118,6 +118,7 @@ class BoardVerbs:
         self.world.unit(board).target.console.write(text)
 
     @verb
+    @needs(FLASH_FAULTS, of="write")
     async def power(
         self,
         state: Literal["on", "off", "cycle", "reset", "brown-out", "cut"],
@@ -139,7 +140,7 @@ class BoardVerbs:
         self.world.bench.scribe.said(unit.name, unit.name, f"power {state}", "fault")
         supply = unit.target.power
         if state == "cut" and write is not None:
-            unit.target.flash.cut_power_at(write, where)
+            wired(unit.target.flash_faults, FLASH_FAULTS).cut_power_at(write, where)
         elif state in ("reset", "brown-out") and not supply.is_on:
             raise StepFailed(f"{unit.name} with power", "it is off")
         else:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hil.board.signals import WaitTimeout
-from hil.rig.protocols import Unwired
+from hil.rig import Unwired, WaitTimeout
 from hil.scenario.quantities import Duration
 from hil.scenario.verb import StepFailed, verb
 from hil.scenario.verbs_board import BoardName, BoardVerbs

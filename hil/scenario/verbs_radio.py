@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hil.phone import DoorAnswerForged, DoorHungUp, DoorKey, DoorNotFound, DoorTimeout, Phone, PhoneError
-from hil.radio.path_loss import Position
+from hil.rig import Position, Unwired
 from hil.rig.hints import near
-from hil.rig.protocols import Unwired
 from hil.scenario.quantities import Duration
 from hil.scenario.verb import StepFailed, verb
 from hil.scenario.verbs_board import BoardName, BoardVerbs

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +10,19 @@ from typing import Any
 
 import httpx
 
-from hil.board.board import FLASH, Board
-from hil.board.description import Description, builtin, load_description
 from hil.phone import Phone
-from hil.radio.medium import Medium
-from hil.radio.path_loss import Position
+from hil.rig import Position, Target
 from hil.rig.hints import near
-from hil.rig.protocols import Target
-from hil.rig.simulated import target
+from hil.rig.protocols import Order
+from hil.rig.resources import described, pin_file
 from hil.rig.strategy import Strategy
-from hil.scenario.bench import Bench, Json, Scoped
+from hil.scenario.bench import Bench, Json
 from hil.scenario.dice import Dice
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.verb import StepFailed
 from hil.stack.api import ApiError
-from hil.stack.installation import DoorSite, Installation
+from hil.stack.installation import Door, Installation
+from hil.stack.station import provision as put_bundle
 
 ONLINE_S = 30.0
 
@@ -39,14 +35,13 @@ class Crashed(Exception):
 class Unit:
     """One board of the case. ``door`` is its place in the cloud, if it is a door of the site."""
 
-    board: Board
     target: Target
     strategy: Strategy
-    door: DoorSite | None = None
+    door: Door | None = None
 
     @property
     def name(self) -> str:
-        return self.board.name
+        return self.target.name
 
 
 def position(at: list[float] | None) -> Position | None:
@@ -80,10 +75,8 @@ class World:
         self.crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.first_event = 0
         self._source = source
-        self._air = air
-        self._trace = Scoped(bench.trace, scope) if bench.trace is not None and scope else bench.trace
         self._folder = bench.case_folder()
-        self.medium = Medium(eager=True, seed=seed)
+        self.rig = bench.rig(self._folder, seed, air, scope)
         self._site: Installation | None = None
 
     @property
@@ -100,7 +93,7 @@ class World:
             raise StepFailed(f"a board {name}", f"none of that name{near(name, self.units)}")
         return self.units[name]
 
-    def door(self, name: str | None = None) -> DoorSite:
+    def door(self, name: str | None = None) -> Door:
         """The same, for one that is a door of the site."""
         unit = self.unit(name)
         if unit.door is None:
@@ -132,7 +125,7 @@ class World:
         if self._site is not None:
             self.names["site"] = self._site.site_id
         for name, phone in self.header.phones.items():
-            self.phones[name] = Phone.on(self.medium, name, position=position(phone.at))
+            self.phones[name] = self.rig.phone(name, position(phone.at))
             doors = (
                 [unit.name for unit in self.units.values() if unit.door] if phone.keys is None else phone.keys
             )
@@ -153,8 +146,7 @@ class World:
         for unit in self.units.values():
             (self._folder / f"{unit.name}.console.log").write_text(unit.target.console.text)
             unit.target.reader.remove()
-            await unit.board.stop()
-        await self.medium.aclose()
+        await self.rig.stop()
 
     async def give_key(self, phone: str, doors: list[str], terms: Mapping[str, Any]) -> str:
         """A user, a key, and its bundle on the phone; the key's id."""
@@ -170,73 +162,42 @@ class World:
         return str(key["id"])
 
     def _make(self, name: str, about: BoardIn) -> None:
-        description = self._description(about)
-        if about.image:
-            (self._folder / name).mkdir()
-            shutil.copyfile(self._source / about.image, self._folder / name / FLASH)
-        board = Board(
-            description,
-            name,
-            self._folder / name,
-            vm=self.bench.zygote,
-            medium=self.medium if self._air is None else None,
-            air=self._air,
-            position=position(about.at),
+        order = Order(
+            described(about.description, self._source),
             bare=not about.is_door,
             firmware=self.bench.vendor.firmware if about.updates else None,
+            image=self._source / about.image if about.image else None,
+            position=position(about.at),
             networked=about.networked,
-            trace=self._trace,
+            drift_ppm=about.drift_ppm,
         )
-        if board.network is not None:
-            board.network.seed = f"{self.seed} {name}"
-        door = DoorSite(name, board) if about.is_door and self._site is not None else None
-        driver = target(board)
+        target = self.rig.board(name, order, self._crash)
+        door = Door(name) if about.is_door and self._site is not None else None
 
         async def provision(title: str, policy: Mapping[str, Any]) -> None:
             assert door is not None
-            bundle = await self.site.provision(door, title, **policy)
-            driver.reader.install(base64.b64decode(bundle["k_dev"]))
+            bundle = await self.site.register(door, title, **policy)
+            await put_bundle(target.console.path, bundle)
+            target.reader.install(base64.b64decode(bundle["k_dev"]))
+            await target.power.reset()
             self._named(name, door)
             await self.site.connected(door, ONLINE_S)
 
-        self.units[name] = Unit(board, driver, Strategy(driver, provision), door)
-        board.state.listen(lambda _: self._look(board))
-        self.bench.scribe.watch(board)
+        self.units[name] = Unit(target, Strategy(target, provision), door)
 
-    def _named(self, name: str, door: DoorSite) -> None:
+    def _named(self, name: str, door: Door) -> None:
         self.names |= {name: door.door_id, f"{name}.device": door.device_id}
         self.bench.door_names[door.door_id] = name
         self.bench.device_names[door.device_id] = name
 
-    def _description(self, about: BoardIn) -> Description:
-        if about.description.endswith(".toml"):
-            found = load_description(self._source / about.description)
-        else:
-            found = builtin(about.description)
-        if about.drift_ppm:
-            mcu = found.mcu.model_copy(update={"drift_ppm": about.drift_ppm})
-            found = found.model_copy(update={"mcu": mcu})
-        return found
-
     async def _bring_up(self, unit: Unit, about: BoardIn) -> None:
         if unit.door is not None:
             title = unit.name.replace("-", " ").title()
-            await unit.strategy.online(title, about.policy, self._wiring(unit))
+            await unit.strategy.online(title, about.policy, pin_file(unit.target.description))
         else:
             await unit.strategy.program(board_files(about, self._source))
 
-    @staticmethod
-    def _wiring(unit: Unit) -> dict[str, bytes]:
-        """The pin map of a board that is not wired as the firmware takes it to be."""
-        about = unit.board.description
-        pins = dict(about.pin_map)
-        for line in about.uart:
-            if line.kind == "osdp":
-                ends = {"uart": line.number, "tx": line.tx, "rx": line.rx, "baud": line.baud or 9600}
-                pins["osdp"] = {**ends, **({} if line.de is None else {"de": line.de}), "address": 1}
-        return {} if pins == builtin().pin_map else {"pins.json": json.dumps(pins).encode()}
-
-    def _look(self, board: Board) -> None:
-        """A VM that was killed by a signal ends the case: what it would do next is chance."""
-        if board.exits and board.exits[-1] < 0 and not self.crashed.done():
-            self.crashed.set_result(f"the VM of {board.name} ended by signal {-board.exits[-1]}")
+    def _crash(self, what: str) -> None:
+        """It ends the case: what the board would do next is chance."""
+        if not self.crashed.done():
+            self.crashed.set_result(what)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,13 +32,19 @@ def command(name: str) -> str:
 
 
 @dataclass
-class DoorSite:
-    """A door: its board on the bench, and its names in the cloud."""
+class Door:
+    """A door's names in the cloud."""
 
     name: str
-    board: Board
     door_id: str = ""
     device_id: str = ""
+
+
+@dataclass
+class DoorSite(Door):
+    """A door with its board on the bench."""
+
+    board: Board = field(kw_only=True)
 
 
 class Installation:
@@ -174,7 +180,7 @@ class Installation:
             medium=self.medium,
             trace=self._trace,
         )
-        self.doors[name] = door = DoorSite(name, board)
+        self.doors[name] = door = DoorSite(name, board=board)
         await board.start()
         return door
 
@@ -188,16 +194,21 @@ class Installation:
         self, door: DoorSite, title: str, *, station: Executor | None = None, **policy: Any
     ) -> dict[str, Any]:
         """Like ``provision``, but the board goes on without the bundle until it is restarted."""
-        about = {"site_id": self.site_id, "name": title, **policy}
-        door.door_id = (await self.api.post("/v1/doors", about))["id"]
-        body = {"door_id": door.door_id, "name": title, "wifi": WIFI}
-        bundle = await self.api.post("/v1/devices", body)
-        door.device_id = bundle["device_id"]
+        bundle = await self.register(door, title, **policy)
         await door.board.console.wait_for(LISTENING, CONNECT_DEADLINE_S)
         await provision(door.board.console.path, bundle, station)
         return bundle
 
-    async def connected(self, door: DoorSite, deadline_s: float = CONNECT_DEADLINE_S) -> dict[str, Any]:
+    async def register(self, door: Door, title: str, **policy: Any) -> dict[str, Any]:
+        """Make the door and its device in the cloud; the bundle for its board."""
+        about = {"site_id": self.site_id, "name": title, **policy}
+        door.door_id = (await self.api.post("/v1/doors", about))["id"]
+        body = {"door_id": door.door_id, "name": title, "wifi": WIFI}
+        bundle: dict[str, Any] = await self.api.post("/v1/devices", body)
+        door.device_id = bundle["device_id"]
+        return bundle
+
+    async def connected(self, door: Door, deadline_s: float = CONNECT_DEADLINE_S) -> dict[str, Any]:
         """Wait until the cloud has heard from the door and the door runs its newest configuration."""
         async with asyncio.timeout(deadline_s):
             while True:

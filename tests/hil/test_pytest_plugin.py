@@ -120,7 +120,11 @@ def test_a_wrong_marker_is_told(tmp_path: Path) -> None:
     """
     done = project(tmp_path, source)
     assert "3 errors" in done.stdout
-    for told in ("strike_dor.toml", "no fault 'power-ct': did you mean power-cut?", "nowhere.py"):
+    for told in (
+        "no description strike_dor: did you mean strike_door?",
+        "no fault 'power-ct': did you mean power-cut?",
+        "nowhere.py",
+    ):
         assert told in done.stdout
 
 

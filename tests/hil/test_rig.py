@@ -10,8 +10,9 @@ import pytest
 from hil.board.board import Board
 from hil.board.description import builtin
 from hil.board.signals import WaitTimeout
+from hil.rig import Target, Unwired
+from hil.rig.capabilities import FLASH_FAULTS, wired
 from hil.rig.expect import Expecter
-from hil.rig.protocols import Target, Unwired
 from hil.rig.simulated import target
 from hil.rig.strategy import Strategy
 from hil.vm.spawner import Zygote
@@ -75,13 +76,14 @@ async def test_a_part_that_is_not_there_is_told_with_what_was_meant(bare: Target
 
 async def test_power_is_lost_at_a_write(bare: Target) -> None:
     await Strategy(bare).console()
-    before = bare.flash.writes()
-    bare.flash.cut_power_at(2, "within")
+    flash = wired(bare.flash_faults, FLASH_FAULTS)
+    before = flash.writes()
+    flash.cut_power_at(2, "within")
     bare.console.write(
         "import time; time.sleep_ms(50); f = open('/x', 'w'); f.write('y' * 9000); f.close()\r\n"
     )
     await bare.power.wait_off(DEADLINE)
-    assert bare.flash.writes() == before + 2
+    assert flash.writes() == before + 2
 
 
 async def test_each_match_begins_where_the_one_before_it_ended() -> None:

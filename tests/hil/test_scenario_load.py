@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from hil.rig.capabilities import ABOUT, EVERYTHING, LINK
 from hil.scenario import page
 from hil.scenario.api import FAULTS, VERBS
 from hil.scenario.cli import SHIPPED
@@ -23,13 +24,13 @@ FILES = sorted(SHIPPED.glob("*.yaml"))
 HEAD = "name: A test\nboards:\n  lamp: {firmware: none}\n"
 
 
-def read(text: str, **settings: str) -> ScenarioFile:
-    return loaded(parse(textwrap.dedent(text), "x.yaml"), Path("x.yaml"), settings)
+def read(text: str, offers: frozenset[str] = EVERYTHING, **settings: str) -> ScenarioFile:
+    return loaded(parse(textwrap.dedent(text), "x.yaml"), Path("x.yaml"), settings, offers)
 
 
-def mistakes(text: str, **settings: str) -> list[str]:
+def mistakes(text: str, offers: frozenset[str] = EVERYTHING, **settings: str) -> list[str]:
     with pytest.raises(ScenarioError) as caught:
-        read(text, **settings)
+        read(text, offers, **settings)
     return str(caught.value).splitlines()
 
 
@@ -214,3 +215,35 @@ def test_the_page_of_scenarios_is_that_of_the_code() -> None:
     text = page.PAGE.read_text()
     for word in (*VERBS, *FAULTS):
         assert f"### {word}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            HEAD + "steps:\n  - fault: {sag: 5}",
+            "5:13: this rig has no supply: it needs a supply whose voltage",
+        ),
+        (
+            HEAD + "steps:\n  - parallel:\n      - fault: half-open",
+            "6:9: this rig has no link: it needs boards",
+        ),
+        (HEAD + "steps:\n  - power: {state: cut, write: 2}", "5:5: this rig has no flash-faults"),
+        (
+            HEAD.replace("none", "none, drift-ppm: 9") + "steps:\n  - delay: 1s",
+            "3:26: this rig has no crystal",
+        ),
+        (HEAD + "exhaustive: {}\nsteps:\n  - delay: 1s", "4:1: this rig has no flash-faults"),
+    ],
+)
+def test_what_a_rig_cannot_do_is_refused_where_it_is_asked_for(text: str, told: str) -> None:
+    read(text)
+    assert mistakes(text, frozenset())[0].startswith(f"x.yaml:{told}")
+
+
+def test_a_rig_with_little_runs_what_needs_little_and_each_fault_of_a_board_says_what_it_needs() -> None:
+    read(HEAD + "steps:\n  - power: cut\n  - press: rex\n  - fault: {partition: lamp}", frozenset({LINK}))
+    needed = {verb.capability for verb in (*VERBS.values(), *FAULTS.values())} - {""}
+    assert needed <= EVERYTHING == ABOUT.keys()
+    plain = {name for name, verb in FAULTS.items() if not verb.capability}
+    assert plain == {"kill", "stop", "start", "freeze", "thaw", "full-disk", "brown-out", "heal"}
