@@ -249,12 +249,6 @@ class _Resolver(ast.NodeTransformer):
             node.body = [self.visit(statement) for statement in node.body]
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._function(node)
-
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         if self._scope.kind != "class":
             node.name = self._meaning(node, node.name)
@@ -263,6 +257,8 @@ class _Resolver(ast.NodeTransformer):
         with self._parameters(node.args, node.body):
             node.body = [self.visit(statement) for statement in node.body]
         return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.Lambda:
         with self._parameters(node.args, [node.body]):
@@ -281,18 +277,6 @@ class _Resolver(ast.NodeTransformer):
                 argument.arg = self._meaning(argument, argument.arg)
             yield
 
-    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
-        return self._comprehension(node)
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        return self._comprehension(node)
-
-    def visit_SetComp(self, node: ast.SetComp) -> ast.AST:
-        return self._comprehension(node)
-
-    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
-        return self._comprehension(node)
-
     def _comprehension(self, node: Comprehension) -> ast.AST:
         """Its first iterable belongs to the scope around it."""
         first = node.generators[0]
@@ -301,6 +285,8 @@ class _Resolver(ast.NodeTransformer):
             self.generic_visit(node)
         first.iter = outer
         return node
+
+    visit_ListComp = visit_GeneratorExp = visit_SetComp = visit_DictComp = _comprehension
 
     @contextlib.contextmanager
     def _local(self, bound: Iterable[tuple[str, str]]) -> Iterator[None]:

@@ -17,9 +17,7 @@ from hil.vm import (
     linker,
     literals,
     meanings,
-    name_order,
     short_names,
-    stripped,
     symbols,
     unused,
 )
@@ -79,19 +77,7 @@ def build(files: Mapping[str, Path]) -> Shipped:
 def image_file(root: Path = image.ROOT, replaced: Mapping[str, Path] | None = None) -> Path:
     """Path of the ROM image, built if its sources changed; with some of its files ``replaced``."""
     files = {**image.firmware_files(root), **(replaced or {})}
-    modules = (
-        arguments,
-        constants,
-        foreign,
-        linker,
-        literals,
-        meanings,
-        name_order,
-        short_names,
-        stripped,
-        unused,
-    )
-    how = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
+    how = sorted(Path(__file__).parent.glob("*.py"))
     return image.cached("shipped", files, lambda files: build(files).files, how)
 
 

@@ -157,30 +157,11 @@ class _Renamer(ast.NodeTransformer):
         self._in_class = False
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._function(node)
-
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         node.name = self._names.attribute(node.name) if self._in_class else self._name(node.name)
         return self._scoped(node)
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        return self._scoped(node)
-
-    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
-        return self._scoped(node)
-
-    def visit_SetComp(self, node: ast.SetComp) -> ast.AST:
-        return self._scoped(node)
-
-    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
-        return self._scoped(node)
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        return self._scoped(node)
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def _scoped(self, node: ast.AST) -> ast.AST:
         """The outermost scope names what is in all that are within it. Defaults belong to what is around it."""
@@ -194,3 +175,5 @@ class _Renamer(ast.NodeTransformer):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             node.args.defaults = defaults
         return node
+
+    visit_Lambda = visit_ListComp = visit_GeneratorExp = visit_SetComp = visit_DictComp = _scoped
