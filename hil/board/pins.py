@@ -20,6 +20,7 @@ IN, OUTPUT, OPEN_DRAIN = 1, 3, 7
 _DRIVES, _OPEN = 2, 4  # bits of a mode
 _PULL_UP = 2
 _INPUT_LEVEL = 0  # an interrupt
+_EDGE = struct.Struct("<BBQ")  # pin, level, microseconds of ``now_us``
 _WAVE = 0x50  # an interrupt of channel BUS, as only bare boards look at it
 _KEEP = 2
 _NO_PIN = 255
@@ -192,7 +193,7 @@ class Pins:
             return bytes((self._numbers.get(named.lower(), _NO_PIN) if named.isupper() else _NO_PIN,))
         pin = self._pin(payload[0])
         if op == MODE:
-            return self._configure(pin, payload, t_us)
+            return self._configure(pin, payload, now_us())  # the VM waits for the answer, and what it does next counts from it
         if op in (OUT, DRIVE):
             pin.drive(payload[1])
             self._settle(pin.net, t_us, pin if op == OUT else None)
@@ -294,8 +295,7 @@ class Pins:
                     break
                 for pin in net.pins:
                     if pin.trigger:
-                        told = bytes((pin.number, wave.level(at)))
-                        self._link.interrupt(GPIO, _INPUT_LEVEL, told)
+                        self._tell_edge(pin.number, wave.level(at), at)
                 at = wave.next_edge(at)
             self._at_edge(net, wave, max(at, now))
 
@@ -317,7 +317,10 @@ class Pins:
             if level != pin.level.value:
                 pin.level.set(level, t_us)
                 if pin is not origin:
-                    self._link.interrupt(GPIO, _INPUT_LEVEL, bytes((pin.number, level)))
+                    self._tell_edge(pin.number, level, t_us)
+
+    def _tell_edge(self, number: int, level: int, t_us: int) -> None:
+        self._link.interrupt(GPIO, _INPUT_LEVEL, _EDGE.pack(number, level, t_us))
 
     def _changed(self, level: Observable[int]) -> None:
         for listener in tuple(self._listeners):

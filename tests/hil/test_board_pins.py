@@ -1,6 +1,9 @@
 """Pins of a real VM: interrupts reach firmware wherever it waits, and the door follows its relay."""
 
+import asyncio
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -146,6 +149,65 @@ async def test_position_switch_follows_the_leaf_also_when_it_is_forced(tmp_path:
         await board.console.wait_for("leaf 1", DEADLINE)
         board.door.close()
         await board.console.wait_for("leaf 0", DEADLINE)
+
+
+PULSE_MS = 51
+
+
+async def test_edges_have_their_times_and_levels_when_the_vm_had_no_processor(tmp_path: Path) -> None:
+    source = """
+    import time
+    from machine import Pin
+    seen = []
+    def changed(pin):
+        start = time.ticks_us()
+        seen.append((pin.value(), start // 1000, time.ticks_ms(), time.ticks_us() >= start))
+    rex = Pin(14, Pin.IN, Pin.PULL_UP)
+    rex.irq(changed, Pin.IRQ_FALLING | Pin.IRQ_RISING)
+    print("ready")
+    while len(seen) < 2:
+        time.sleep_ms(5)
+    (first, a, b, ran), (second, c, d, on) = seen
+    took = time.ticks_diff(c, a), time.ticks_diff(d, b), ran and on
+    print("seen", first, second, rex.value(), took, time.ticks_diff(time.ticks_ms(), d) >= 0)
+    time.sleep(60)
+    """
+    async with powered(tmp_path, source) as board:
+        await board.console.wait_for("ready", DEADLINE)
+        assert board.pid is not None
+        os.kill(board.pid, signal.SIGSTOP)
+        began = now_us()
+        board.door.press_rex()
+        await asyncio.sleep(PULSE_MS / 1000)
+        board.door.release_rex()
+        longest = (now_us() - began) // 1000
+        os.kill(board.pid, signal.SIGCONT)
+        match = await board.console.wait_for(r"seen 0 1 1 \((\d+), (\d+), True\) True", DEADLINE)
+    for took in map(int, match.groups()):
+        assert PULSE_MS - 1 <= took <= longest + 1
+
+
+async def test_what_held_interrupts_back_itself_finds_the_time_as_it_is(tmp_path: Path) -> None:
+    source = """
+    import time
+    from machine import Pin, disable_irq, enable_irq
+    seen = []
+    Pin(14, Pin.IN, Pin.PULL_UP).irq(lambda pin: seen.append((pin.value(), time.ticks_ms())), Pin.IRQ_FALLING)
+    held = disable_irq()
+    print("held")
+    while Pin(14).value():
+        pass
+    while not Pin(14).value():
+        pass
+    end = time.ticks_ms()
+    enable_irq(held)
+    print("seen", seen[0][0], time.ticks_diff(seen[0][1], end) >= 0)
+    time.sleep(60)
+    """
+    async with powered(tmp_path, source) as board:
+        await board.console.wait_for("held", DEADLINE)
+        await board.door.tap_rex(PULSE_MS / 1000)
+        await board.console.wait_for("seen 1 True", DEADLINE)
 
 
 async def test_short_pulse_does_not_move_the_strike(tmp_path: Path) -> None:

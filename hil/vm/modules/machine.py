@@ -2,14 +2,19 @@
 bare board loads at once, and a door when a program asks for it: each of its names would cost a door heap.
 """
 
+import struct
+
 import _board
 import umachine
+import utime
 from micropython import const
 from umachine import PinBase, mem8, mem16, mem32, soft_reset
 
 _IDLE_MS = const(10)  # one FreeRTOS tick
 _HARD_RESET = const(2)
-_MODE = const(0)  # operations of the GPIO channel; the model interrupts with (pin, level)
+_LATE_US = const(2000)
+_EDGE = const("<BBQ")  # pin, level, time: an interrupt of the GPIO channel
+_MODE = const(0)  # operations of it
 _OUT = const(1)
 _IRQ = const(4)
 _DRIVE = const(5)
@@ -20,6 +25,7 @@ _FIRST_INPUT_ONLY = const(34)
 _PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt", "UART": "_uart"}
 _freq = 160000000
 _pins = {}
+_free_us = 0  # since when handlers of pins may run
 
 
 def __getattr__(name):
@@ -42,7 +48,7 @@ class Pin(PinBase):
         if pin is None:
             pin = _pins[id] = super().__new__(cls)
             pin.gpio = id
-            pin._mode = pin._pull = pin._level = pin._edges = 0
+            pin._mode = pin._pull = pin._level = pin._told = pin._edges = 0
             pin._handler = None
             pin._net = 0  # 1 if another pin of this chip is on its wire
         return pin
@@ -62,7 +68,8 @@ class Pin(PinBase):
         hold = _KEEP if hold is None else 1 if hold else 0
         # The level goes with the mode: an output must not glitch through the other level.
         answer = _board.call(_board.GPIO, _MODE, bytes((self.gpio, self._mode, self._pull, out, hold)))
-        self._level, self._net = answer[0], answer[1]
+        self._level = self._told = answer[0]
+        self._net = answer[1]
 
     def value(self, x=None):
         if x is None:
@@ -74,7 +81,7 @@ class Pin(PinBase):
             _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, x)))
             _board.pump()
         else:
-            self._level = x
+            self._level = self._told = x
             _board.post(_board.GPIO, _OUT, bytes((self.gpio, x)))
 
     __call__ = value
@@ -100,16 +107,30 @@ class Pin(PinBase):
 
 def _level(op, payload):
     pin = _pins.get(payload[0])
-    if pin is None or pin._level == payload[1]:
+    if pin is None or pin._told == payload[1]:
         return False
-    pin._level = payload[1]
+    pin._level = pin._told = payload[1]
     return pin._handler and pin._edges & (Pin.IRQ_RISING if payload[1] else Pin.IRQ_FALLING)
 
 
 def _edge(op, payload):
-    pin = _pins[payload[0]]
+    # The host may have had no processor for this board since the edge, which is nothing that happens to a chip: the handler
+    # then finds level and time as they were. It does not where the program itself held interrupts back.
+    global _free_us
+    number, level, at = struct.unpack(_EDGE, payload)
+    pin = _pins[number]
     if pin._handler:
-        pin._handler(pin)
+        late = utime.ticks_us() - max(at, _free_us)
+        if late < _LATE_US:
+            late = 0
+            pin._handler(pin)
+        else:
+            pin._level = level
+            try:
+                __import__("_late").run(pin._handler, pin, late)
+            finally:
+                pin._level = pin._told
+        _free_us = utime.ticks_us() - late
 
 
 _board.on(_board.GPIO, _edge, _level)
@@ -151,6 +172,8 @@ def disable_irq():
 
 
 def enable_irq(state):
+    global _free_us
+    _free_us = utime.ticks_us()
     _board.hold(state)
     _board.pump()
 
