@@ -193,7 +193,9 @@ class Pins:
             return bytes((self._numbers.get(named.lower(), _NO_PIN) if named.isupper() else _NO_PIN,))
         pin = self._pin(payload[0])
         if op == MODE:
-            return self._configure(pin, payload, now_us())  # the VM waits for the answer, and what it does next counts from it
+            return self._configure(
+                pin, payload, now_us()
+            )  # the VM waits for the answer, and what it does next counts from it
         if op in (OUT, DRIVE):
             pin.drive(payload[1])
             self._settle(pin.net, t_us, pin if op == OUT else None)

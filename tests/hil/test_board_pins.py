@@ -3,8 +3,8 @@
 import asyncio
 import os
 import re
-import signal
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 
@@ -175,13 +175,13 @@ async def test_edges_have_their_times_and_levels_when_the_vm_had_no_processor(tm
     async with powered(tmp_path, source) as board:
         await board.console.wait_for("ready", DEADLINE)
         assert board.pid is not None
-        os.kill(board.pid, signal.SIGSTOP)
+        os.kill(board.pid, SIGSTOP)
         began = now_us()
         board.door.press_rex()
         await asyncio.sleep(PULSE_MS / 1000)
         board.door.release_rex()
         longest = (now_us() - began) // 1000
-        os.kill(board.pid, signal.SIGCONT)
+        os.kill(board.pid, SIGCONT)
         match = await board.console.wait_for(r"seen 0 1 1 \((\d+), (\d+), True\) True", DEADLINE)
     for took in map(int, match.groups()):
         assert PULSE_MS - 1 <= took <= longest + 1

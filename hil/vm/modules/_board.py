@@ -119,7 +119,7 @@ def pump(spun=False):
     """Receive what the model has sent and run what is due; never waits. Returns true if something ran.
 
     ``spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
-    global _running, _inside, _spinning
+    global _running, _spinning
     if not _is_main():
         return False
     if spun:
@@ -130,17 +130,7 @@ def pump(spun=False):
             return pump()
         finally:
             _spinning = False
-    if not (_receiving or _inside) and (not _lock or _lock.acquire(0)):
-        _inside = True
-        try:
-            while _came():
-                kind, ch, o, _, data = _receive()
-                if kind == _INTERRUPT:
-                    _enqueue(ch, o, data)
-        finally:
-            _inside = False
-            if _lock:
-                _lock.release()
+    _drain()
     if _break and not (_running or _spinning):
         _claim_break()
     if _running or not (_queue or alarms):
@@ -152,6 +142,8 @@ def pump(spun=False):
             ch, o, data = _queue.pop(0)
             ran = True
             _run(_handlers.get(ch), o, data)
+            if not _queue:  # the program must not go on between two that came at once
+                _drain()
         now = utime.ticks_ms()
         for a in alarms[:] if alarms else alarms:
             if utime.ticks_diff(a.due, now) <= 0 and a in alarms:
@@ -241,6 +233,21 @@ def _claim_break():
     _break = False
     if call(CORE, _CLAIM) == b"\x01":
         raise KeyboardInterrupt
+
+
+def _drain():
+    global _inside
+    if not (_receiving or _inside) and (not _lock or _lock.acquire(0)):
+        _inside = True
+        try:
+            while _came():
+                kind, channel, op, _, data = _receive()
+                if kind == _INTERRUPT:
+                    _enqueue(channel, op, data)
+        finally:
+            _inside = False
+            if _lock:
+                _lock.release()
 
 
 def _enqueue(channel, op, data):
