@@ -17,8 +17,9 @@ class Backoff:
         """It went well: the next failure waits for the first step."""
         self._next = self._first
 
-    def next_ms(self) -> int:
-        """The wait after one more failure."""
-        step = self._next
-        self._next = min(self._cap, step * 2)
+    def next_ms(self, cap_ms: int = 0) -> int:
+        """The wait after one more failure; `cap_ms`: of this kind, where kinds have caps of their own."""
+        cap = cap_ms or self._cap
+        step = min(self._next, cap)
+        self._next = min(cap, step * 2)
         return step - step * os.urandom(1)[0] // 512

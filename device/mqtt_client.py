@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from device.tls_socket import PinnedContext
     from protocol.keys import Buffer
 
-_CONNECT_MS = const(8_000)  # TCP and TLS; the TLS handshake of an ESP32 takes about 1.5 s
+_CONNECT_MS = const(8_000)  # TCP
+# TLS, of which an ESP32 needs about 1.5 s: a gateway to which all doors come back at once lets them in one after another
+_LET_IN_MS = const(20_000)
 _ANSWER_MS = const(10_000)  # CONNACK, SUBACK, PUBACK, PINGRESP; and how long one write may be stuck
 _MONITOR_MS = const(5_000)
 _KEEP_ALIVE_S = const(30)
@@ -42,7 +44,7 @@ class Overdue(OSError):
 
 class MqttClient:
     """One client id at one broker. `received(topic, payload)` is called in the reading task and must not wait; the payload
-    is good until the next packet comes. `uptime_ms` never wraps.
+    is good until the next packet comes. `uptime_ms` never wraps. `reached`: whether somebody answered the last connect.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class MqttClient:
         self._ping_sent: "Any" = None  # ticks while an answer is due
         self._overdue = ""
         self._reader: "Any" = None
-        self.connected = False
+        self.connected = self.reached = False
 
     async def connect(
         self, host: str, port: int, context: "PinnedContext", server_name: str, topics: "List[str]"
@@ -74,9 +76,12 @@ class MqttClient:
         self._decoder = mqtt.Decoder(_MAX_PACKET, self._body)
         self._ping_sent = self._write_began = None
         self._overdue = ""
+        self.reached = False
         self._write_lock = asyncio.Lock()  # the one before may be held by a task that was cancelled
         try:
-            await _within(_CONNECT_MS, self._open(host, port, context, server_name))
+            await _within(_CONNECT_MS, self._socket.connect(host, port, context, server_name))
+            self.reached = True
+            await _within(_LET_IN_MS, self._send(mqtt.encode_connect(self._client_id, _KEEP_ALIVE_S)))
             await _within(_ANSWER_MS, self._until(mqtt.CONNACK))
             await _within(_ANSWER_MS, self._subscribe(topics))
             await _within(_ANSWER_MS, self._send_again())
@@ -133,10 +138,6 @@ class MqttClient:
         for packet_id in list(self._in_flight):
             if not self._in_flight[packet_id][2]:
                 del self._in_flight[packet_id]
-
-    async def _open(self, host: str, port: int, context: "PinnedContext", server_name: str) -> None:
-        await self._socket.connect(host, port, context, server_name)
-        await self._send(mqtt.encode_connect(self._client_id, _KEEP_ALIVE_S))
 
     async def _subscribe(self, topics: "List[str]") -> None:
         await self._send(mqtt.encode_subscribe(self._next_id(), topics))

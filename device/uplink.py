@@ -54,12 +54,13 @@ _TICK_MS = const(5_000)
 _MAX_RESULTS = const(8)
 _BRACE = const(0x7B)
 _FIRST_RETRY_MS = const(250)
-# The site's own broker, on its own network: even a thousand doors that come every few seconds are no load for it.
+# What nobody answers costs nobody: even a thousand doors may ask every few seconds whether the broker is there again.
 _MAX_RETRY_MS = const(5_000)
+# It is there and did not let us in: a thousand handshakes that come to nothing keep each other from an end.
+_MAX_TURNED_AWAY_MS = const(20_000)
 _AUDITED = {"command": journal.EVENT_COMMAND_REFUSED, "config": journal.EVENT_CONFIG_REFUSED}
 _AUDIT_MS = const(10_000)
 _AUDIT_MAX_MS = const(3_600_000)
-_STEADY_MS = const(2_000)  # a session that lived so long starts the back-off anew; a poisoned one does not
 
 
 class Uplink:
@@ -117,9 +118,7 @@ class Uplink:
     async def run(self) -> None:
         """Connect, serve, and again, for ever."""
         counters = self._parts.counters
-        uptime_ms = self._parts.clock.uptime_ms
         while True:
-            began = uptime_ms()
             try:
                 await self._wifi.join()
                 await self._serve()
@@ -134,9 +133,8 @@ class Uplink:
                 counters.up("uplink_memory")
                 sys.print_exception(e)
             self._apply_postponed()
-            if uptime_ms() - began > _STEADY_MS:
-                self._backoff.reset()
-            await asyncio.sleep_ms(self._backoff.next_ms())
+            cap_ms = _MAX_TURNED_AWAY_MS if self._client.reached else _MAX_RETRY_MS
+            await asyncio.sleep_ms(self._backoff.next_ms(cap_ms))
 
     async def _connect(self) -> None:
         broker = self._parts.identity.broker
@@ -175,6 +173,7 @@ class Uplink:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep_ms(_TICK_MS)
+            self._backoff.reset()  # the session is steady; a poisoned one, or a handshake however long, is not
             if self._parts.clock.uptime_ms() - self._asked_ms > _TIME_EVERY_MS:
                 self._time_due = True
             self._work.set()

@@ -11,6 +11,7 @@ from tests.device.rig import DEADLINE, Rig
 from tests.device.site import DEVICE
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE = 1, 3, 4, 8
+LONG_S = 2.2  # of a handshake
 
 
 @contextlib.asynccontextmanager
@@ -58,6 +59,30 @@ async def test_a_broker_that_does_not_welcome_is_left_and_tried_again(blank: Rig
         for _ in range(3):
             await asyncio.wait_for(tries.get(), DEADLINE)
         assert (await blank.phone().unlock(blank.site.key_for_phone())).granted
+
+
+async def test_a_gateway_that_lets_nobody_in_for_long_is_tried_less_and_less(blank: Rig) -> None:
+    """However long a handshake took that came to nothing, it is a failure: a fleet that begins anew each time starves itself."""
+    waits: asyncio.Queue[float] = asyncio.Queue()
+    loop, left = asyncio.get_running_loop(), 0.0
+
+    async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        if left:
+            waits.put_nowait(loop.time() - left)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(LONG_S):
+                while await reader.read(4096):
+                    pass
+        left = loop.time()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(turn_away, "127.0.0.1", 0) as server:
+        blank.site.port = server.sockets[0].getsockname()[1]
+        await blank.provision()
+        for least in (0.1, 0.25, 0.5):
+            assert await asyncio.wait_for(waits.get(), DEADLINE) >= least
+        await blank.board.power_cut()
 
 
 async def test_a_refused_subscription_ends_the_session(blank: Rig) -> None:
