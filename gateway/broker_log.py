@@ -7,7 +7,7 @@ quote. So a line counts only with the broker's own process number, and a device 
 import re
 from collections.abc import Callable
 
-_CLIENT = r"^\[(\d+)\] \S+ \S+ \[ERR\] (\S+):\d+ - mid:\d+ - "
+_CLIENT = r"^\[(\d+)\] \S+ \S+ \[ERR\] (\S+):(\d+) - mid:\d+ - "
 _HANDSHAKE = re.compile(_CLIENT + "TLS handshake error: tls: (.*)$")
 _VIOLATION = re.compile(_CLIENT + '"((?:dev|gw)_[0-9a-f]{16})" - (Publish|Subscription) Violation - ')
 _REASONS = (
@@ -19,27 +19,31 @@ _REASONS = (
 
 
 class BrokerLog:
-    """Takes the log line by line: `on_refused(reason, who, pin)` as the admission, `on_violation(who, kind)`."""
+    """Takes the log line by line: `on_refused(reason, who, pin)` as the admission, `on_violation(who, kind)`. `address_of(port)`
+    knows whom the gate let in by this port of ours.
+    """
 
     def __init__(
         self,
         pid: Callable[[], int | None],
         on_refused: Callable[[str, str, str], None],
         on_violation: Callable[[str, str], None],
+        address_of: Callable[[int], str | None] = lambda port: None,
     ) -> None:
         self._pid = pid
         self._on_refused = on_refused
         self._on_violation = on_violation
+        self._address_of = address_of
 
     def take(self, line: str) -> None:
         """One line. What says nothing to us, or is not the broker's own, is passed over."""
         if found := _HANDSHAKE.match(line):
-            pid, address, text = found.groups()
+            pid, address, port, text = found.groups()
             reason = next((slug for part, slug in _REASONS if part in text), "")
             # Without a reason of ours it is a port scan or a lost connection: no client was turned away.
             if reason and pid == str(self._pid()):
-                self._on_refused(reason, address, "")
+                self._on_refused(reason, self._address_of(int(port)) or address, "")
         elif found := _VIOLATION.match(line):
-            pid, _, who, kind = found.groups()
+            pid, _, _, who, kind = found.groups()
             if pid == str(self._pid()):
                 self._on_violation(who, kind.lower())

@@ -5,6 +5,8 @@ from prometheus_client import Counter, Gauge
 FORWARDED = Counter("latchwork_gateway_forwarded_total", "Messages passed on.", ["direction", "leaf"])
 DROPPED = Counter("latchwork_gateway_dropped_total", "Messages not passed on.", ["reason"])
 REFUSED = Counter("latchwork_gateway_admissions_refused_total", "Clients turned away.", ["reason"])
+SENT_AWAY = Counter("latchwork_gateway_sent_away_total", "Connections that were not let in now.", ["reason"])
+WAITING = Gauge("latchwork_gateway_waiting", "Connections that wait for their handshake.")
 ADMITTED = Counter("latchwork_gateway_admissions_total", "Clients let in.")
 VIOLATIONS = Counter(
     "latchwork_gateway_topic_violations_total",

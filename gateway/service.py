@@ -19,7 +19,7 @@ from gateway.drops import Drops
 from gateway.mqtt_link import Endpoint, MqttLink
 from gateway.registry import Registry
 from gateway.settings import Folder
-from gateway.site_broker import SiteBroker
+from gateway.site_broker import LOCALHOST, SiteBroker
 from gateway.spool import Spool
 from gateway.uplink import Rows, Uplink
 from gateway.upward import Upward
@@ -89,10 +89,10 @@ class Gateway:
 
     @property
     def mqtt_port(self) -> int:
-        return self._site_broker.broker.mqtt_port
+        return self._site_broker.gate.port
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises BrokerError when the broker cannot be started at first."""
+        """Serve until cancelled. Raises BrokerError or OSError when the broker cannot be started at first."""
         try:
             await self._site_broker.start()
             async with asyncio.TaskGroup() as group:
@@ -120,6 +120,7 @@ class Gateway:
         await self._cloud.run()
 
     async def _close(self) -> None:
+        await self._site_broker.stop()
         self._audit.flush()
         try:
             async with asyncio.timeout(STOP_DEADLINE_S):
@@ -142,12 +143,11 @@ class Gateway:
             self._cloud_changed,
             self._uplink.writable,
         )
-        local = "127.0.0.1" if settings.listen == "0.0.0.0" else settings.listen  # noqa: S104
         site_link = MqttLink(
             "site",
             settings.gateway_id,
             [(f"d/+/up/{leaf}", qos) for leaf, qos in SITE_SUBSCRIPTIONS.items()],
-            lambda: Endpoint(local, self.mqtt_port, "localhost"),
+            lambda: Endpoint(LOCALHOST, self._site_broker.broker.mqtt_port, "localhost"),
             lambda: self._context(settings.broker_pins),
             lambda *message: self._upward.receive(*message),
             self._site_changed,
@@ -178,8 +178,10 @@ class Gateway:
     def _site_changed(self, up: bool) -> None:
         if up:
             self._listening.set()
+            self._site_broker.gate.open()
             self.ready.set()
         else:
+            self._site_broker.gate.shut()
             self._listening.clear()
 
     def _broker_ended(self, status: int) -> None:

@@ -1,4 +1,4 @@
-"""The site's broker under supervision: started again whenever it ends, and its admission with it."""
+"""The site's broker under supervision: started again whenever it ends, and its admission with it; before it the gate."""
 
 import asyncio
 import random
@@ -9,12 +9,14 @@ import structlog
 from gateway import metrics
 from gateway.broker_log import BrokerLog
 from gateway.doorman import Doorman
+from gateway.gate import Gate
 from gateway.settings import Folder, Settings
 from protocol.host.admission import Admission, OnRefused
 from protocol.host.broker import BrokerError, BrokerFiles, NatsBroker
 from protocol.host.nats_claims import new_issuer
 from protocol.host.presence import OnPresence
 
+LOCALHOST = "127.0.0.1"
 BACK_OFF_S = (0.05, 10.0)
 # It ran for so long: what ended it is not how it was started.
 STEADY_S = 30.0
@@ -25,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class SiteBroker:
-    """Broker and admission of a site. Devices are let in while `listening`; `on_end(status)` tells of every end."""
+    """Gate, broker and admission of a site. Devices are let in while `listening`; `on_end(status)` tells of every end."""
 
     def __init__(
         self,
@@ -40,15 +42,15 @@ class SiteBroker:
     ) -> None:
         self._on_end = on_end
         seed, issuer = new_issuer()
+        self.gate = Gate(settings.listen, settings.port, lambda: (LOCALHOST, self.broker.mqtt_port))
         self.broker = broker = NatsBroker(
             folder.broker,
             server_name=settings.gateway_id,
             auth_issuer=issuer,
             files=BrokerFiles(folder.broker_certificate, folder.broker_key, folder.ca),
-            mqtt_host=settings.listen,
-            mqtt_port=settings.port,
+            mqtt_host=LOCALHOST,
             max_payload=MAX_PAYLOAD,
-            on_log=BrokerLog(lambda: self.broker.pid, on_refused, on_violation).take,
+            on_log=BrokerLog(lambda: self.broker.pid, on_refused, on_violation, self.gate.address_of).take,
         )
         self.admission = Admission(
             broker,
@@ -62,28 +64,31 @@ class SiteBroker:
         )
 
     async def start(self) -> None:
-        """The first start: raises BrokerError, for somebody is there to read it."""
+        """The first start: raises BrokerError and OSError, for somebody is there to read it."""
+        await self.gate.start()
         await self.broker.start()
         metrics.BROKER_STARTS.inc()
 
     async def run(self) -> None:
-        """Keep it running until cancelled; then stop it."""
+        """Keep it running until cancelled."""
         loop = asyncio.get_running_loop()
         delay, started = BACK_OFF_S[0], loop.time()
-        try:
-            while True:
-                if self.broker.running:
-                    status = await self.broker.wait_exit()
-                    log.error("broker.ended", status=status, tail=self.broker.log_tail[-5:])
-                    self._on_end(status)
-                    if loop.time() - started > STEADY_S:
-                        delay = BACK_OFF_S[0]
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-                delay = min(delay * 2, BACK_OFF_S[1])
-                started = loop.time()
-                await self._restart()
-        finally:
-            await self.broker.stop()
+        while True:
+            if self.broker.running:
+                status = await self.broker.wait_exit()
+                log.error("broker.ended", status=status, tail=self.broker.log_tail[-5:])
+                self._on_end(status)
+                if loop.time() - started > STEADY_S:
+                    delay = BACK_OFF_S[0]
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            delay = min(delay * 2, BACK_OFF_S[1])
+            started = loop.time()
+            await self._restart()
+
+    async def stop(self) -> None:
+        """Harmless when nothing of it runs."""
+        await self.gate.close()
+        await self.broker.stop()
 
     async def _restart(self) -> None:
         try:

@@ -14,6 +14,8 @@ from tests.protocol.host.fleet import Fleet
 
 from .conftest import DEV1, DEV2, GATEWAY, CloudPeer, World, envelope
 
+STRANGER = "127.0.0.7"  # whose address it is, and not the gate's
+
 
 async def registered(world: World, cloud: CloudPeer) -> None:
     await cloud.up("hello")
@@ -57,12 +59,12 @@ async def test_a_missing_or_foreign_certificate_is_audited(world: World, tmp_pat
         for reason, context in contexts.items():
             with contextlib.suppress(ssl.SSLError, ConnectionError):
                 reader, writer = await asyncio.open_connection(
-                    "localhost", world.folder.load().port, ssl=context
+                    "localhost", world.folder.load().port, ssl=context, local_addr=(STRANGER, 0)
                 )
                 assert await reader.read() == b""
                 writer.close()
             event = await cloud.audit("admission_refused", reason=reason)
-            assert event["data"]["who"] == "127.0.0.1"
+            assert event["data"]["who"] == STRANGER
 
 
 async def test_reaching_for_another_s_topics_is_audited(world: World) -> None:
