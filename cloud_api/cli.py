@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -47,11 +46,6 @@ Directory = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
 
 
-def _log_to_stderr() -> None:
-    log_json()
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-
-
 def _fail(error: Exception) -> typer.Exit:
     typer.echo(f"latchwork-cloud: {error}", err=True)
     return typer.Exit(1)
@@ -72,7 +66,7 @@ def init(
     """Make a cloud: certificate authority, server keys with their spares, key-encryption key, database, first
     organisation.
     """
-    _log_to_stderr()
+    log_json()
     try:
         made = create(directory, organisation, host, database)
     except (InstallError, OSError) as error:
@@ -124,7 +118,7 @@ def serve(
         typer.echo(line)
         sys.stdout.flush()
 
-    _log_to_stderr()
+    log_json()
     try:
         asyncio.run(run(directory, Options(bind, http_port, mqtt_port), on_ready))
     except (InstallError, SecretError, OSError) as error:
