@@ -25,10 +25,11 @@ def change(payload: bytes) -> Change:
 def _losses(wanted: dict[str, Any]) -> Change:
     part, between, seed = probability(float(wanted["lose"])), wanted.get("between"), wanted.get("seed")
     pair = (str(between[0]), str(between[1])) if between else None
+    dice = None if seed is None else int(seed)
 
     def apply(medium: "Medium") -> None:
-        if seed is not None:
-            medium.losses.reseed(int(seed))
+        if dice is not None:
+            medium.losses.reseed(dice)
         medium.lose(part, pair)
 
     return apply

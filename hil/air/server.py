@@ -64,7 +64,7 @@ class Seat:
     def handle(self, op: int, payload: bytes) -> Answer:
         try:
             return _OPERATIONS[op](self, payload)
-        except (ValueError, LookupError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise self._refusal(errno.EINVAL, str(error)) from None
         except AirError as error:
             raise self._refusal(error.errno or errno.EINVAL, error.strerror or str(error)) from None

@@ -20,6 +20,9 @@ LOST, STATIONS = 1, 2
 GOT_IP, BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD, ASSOC_FAIL = 1010, 200, 201, 202, 203
 DEAUTHENTICATED = 2
 MAX_CLIENTS = 10
+MAX_FOUND = 64  # access points of a scan: its answer is one frame
+MAX_NAME = 64  # bytes of a network's name or key
+_NUMBERS = {"channel": 14, "security": 255, "clients": MAX_CLIENTS}  # of an access point, and their most
 _LOSS = PathLoss(tx_power=20.0)  # dBm, an ESP32's
 
 
@@ -59,9 +62,9 @@ class WifiRadio:
         return [radio for radio in self._air.radios if radio.joined is self]
 
     def handle(self, op: int, payload: bytes) -> bytes | None:
-        asked = json.loads(payload) if payload else {}
+        asked = _fields(payload)
         if op == AP:
-            self._set_point(asked)
+            self._set_point(_point(asked) if asked else {})
             return None
         if op == SCAN:
             return json.dumps(self._scan()).encode()
@@ -105,7 +108,7 @@ class WifiRadio:
                 name = "" if about["hidden"] else about["ssid"]
                 place = [about["channel"], self._rssi(radio), about["security"], about["hidden"]]
                 found.append([name, radio.bssid, *place])
-        return sorted(found, key=lambda row: -int(row[3]))
+        return sorted(found, key=lambda row: -int(row[3]))[:MAX_FOUND]
 
     def _join(self, wanted: dict[str, Any]) -> dict[str, Any]:
         self._leave()
@@ -145,3 +148,24 @@ class WifiRadio:
 
 def _position(place: Place) -> Position | None:
     return Position(*place) if place is not None else None
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    asked = json.loads(payload) if payload else {}
+    if not isinstance(asked, dict):
+        raise OSError(errno.EINVAL, "not an object")
+    return asked
+
+
+def _point(asked: dict[str, Any]) -> dict[str, Any]:
+    """An access point that other members can be told of without harm; raises OSError(EINVAL)."""
+    try:
+        names = {key: str(asked[key]) for key in ("ssid", "key")}
+        numbers = {key: int(asked[key]) for key in _NUMBERS}
+        hidden = bool(asked["hidden"])
+        usable = all(len(name.encode()) <= MAX_NAME for name in names.values())
+    except (LookupError, TypeError, ValueError) as error:
+        raise OSError(errno.EINVAL, f"no access point: {error}") from None
+    if not usable or not all(0 <= numbers[key] <= most for key, most in _NUMBERS.items()):
+        raise OSError(errno.EINVAL, "an access point with a value out of range")
+    return {**names, **numbers, "hidden": hidden}

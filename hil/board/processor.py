@@ -6,18 +6,17 @@ import signal
 import socket
 from typing import NamedTuple
 
-import structlog
-
 from hil.board.console import Console
 from hil.board.core import BREAK, Cause, Core, Wake
 from hil.board.partitions import Partitions
 from hil.board.pins import Pins
 from hil.board.signals import Observable, now_us
 from hil.board.start import VmStart
+from hil.log import Log
 from hil.vm.link import CORE, Link
 from hil.vm.spawner import VmProcess
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 OFF, BOOTING, RUNNING, ASLEEP = "off", "booting", "running", "asleep"
 BOOT_S = 30.0  # for a VM to run

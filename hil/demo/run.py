@@ -8,12 +8,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
 from rich.console import Console
 
 from hil.demo.acts import ACTS, DOORS, IMPOSTOR
 from hil.demo.scribe import CLOUD, GATEWAY, OPERATOR, Scribe
 from hil.demo.stage import Stage
+from hil.log import Log
 from hil.report import Number, Recording, Report, render_html, write_json
 from hil.report.table import LiveSteps, print_timeline
 from hil.trace import VcdWriter, read_vcd
@@ -33,7 +33,7 @@ _PACKAGES = (
     "fastapi",
     "granian",
 )
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 
 class OutputError(Exception):

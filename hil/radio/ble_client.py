@@ -5,15 +5,15 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import structlog
 from bumble import att
 from bumble.core import UUID
 
+from hil.log import Log
 from hil.radio import ble_errors as errors
 from hil.radio import ble_ops as ops
 from hil.radio.ble_host import BleHost, number_of, unpack
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 REQUEST_TIMEOUT = 30.0  # seconds: Core Vol 3 Part F 3.3.3
 MAX_PROCEDURES = 4  # BLE_GATT_MAX_PROCS

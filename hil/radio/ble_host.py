@@ -6,13 +6,13 @@ import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import structlog
 from bumble import hci
 
+from hil.log import Log
 from hil.radio import ble_errors as errors
 from hil.radio import ble_ops as ops
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 ANSWER_TIMEOUT = 5.0  # seconds for a firmware handler; an ATT client gives up after 30
 MAX_UNSEEN = 32  # advertisements the program has not seen yet; the controller drops more

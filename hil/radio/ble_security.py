@@ -8,17 +8,17 @@ import struct
 from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
 from bumble import att, hci, smp
 from bumble.keys import PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
 
+from hil.log import Log
 from hil.radio import ble_errors as errors
 from hil.radio import ble_ops as ops
 from hil.radio.ble_host import PUBLIC, RPA, BleHost, number_of
 from hil.radio.ble_secrets import OUR_SEC, PEER_SEC, Bond, Secrets, key_of
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 PAIRING_TIMEOUT = 30.0  # seconds: Core Vol 3 Part H 3.4
 REENCRYPT_AFTER = (

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, ClassVar, TypeVar
 
-import structlog
 from bleak.args import SizedBuffer
 from bleak.assigned_numbers import gatt_char_props_to_strs
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -20,10 +19,11 @@ from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolErr
 from bumble import att, core, hci
 from bumble.device import Peer
 
+from hil.log import Log
 from hil.radio.adapter import Adapter
 from hil.radio.bleak_scanner import uuid_text
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 DISCONNECT_TIMEOUT = 5.0  # seconds; a disconnection is local and needs no answer of the peer
 MAX_VALUE = 512

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import structlog
 from bumble.snoop import BtSnooper, Snooper
 
-log = structlog.get_logger(__name__)
+from hil.log import Log
+
+log = Log(__name__)
 
 
 class Capture(Snooper):  # type: ignore[misc]

@@ -17,10 +17,10 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from bumble import core, hci, ll
 from bumble.link import LocalLink
 
+from hil.log import Log
 from hil.radio.link import CONTROL_OCTETS, Link, Timing
 from hil.radio.loss import ADVERTISING, Losses, Noise
 from hil.radio.path_loss import PathLoss, Position
@@ -28,7 +28,7 @@ from hil.radio.path_loss import PathLoss, Position
 if TYPE_CHECKING:
     from hil.radio.controller import RadioController
 
-log = structlog.get_logger(__name__)
+log = Log(__name__)
 
 SETUP_EVENTS = 6  # connection events without an answer before a new link is given up: Core Vol 6 Part B 4.5.2
 TIMEOUT = int(hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import inspect
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -56,6 +56,7 @@ class Link:
         self.dropped = 0
         self._on_lost = on_lost
         self._queues: dict[int, _Queue] = {}
+        self._failures = Counter[tuple[int, int]]()  # by channel and operation
         self._sock: socket.socket | None = None
         self._decoder = wire.Decoder()
         self._outbox: Outbox | None = None  # of a VM that died it tells nothing: the reader does
@@ -125,19 +126,17 @@ class Link:
         elif len(queue.pending) < MAX_PENDING:
             queue.pending.append(frame)
         else:
-            self.dropped += 1
-            log.warning("link_frame_dropped", board=self.name, channel=frame.channel, op=frame.op)
+            self._drop("link_frame_dropped", channel=frame.channel, op=frame.op)
 
     def _dispatch(self, queue: _Queue, frame: wire.Frame) -> None:
         try:
             answer = queue.channel.handle(frame.op, frame.payload)
+            if inspect.isawaitable(answer):
+                queue.task = asyncio.ensure_future(self._drain(queue, frame, answer))
+            else:
+                self._reply(frame, answer)
         except Exception as error:
             self._failed(frame, error)
-            return
-        if inspect.isawaitable(answer):
-            queue.task = asyncio.ensure_future(self._drain(queue, frame, answer))
-        else:
-            self._reply(frame, answer)
 
     async def _drain(self, queue: _Queue, frame: wire.Frame, answer: Awaitable[bytes | None]) -> None:
         """Await one answer, then let the frames go on that queued up behind it."""
@@ -152,8 +151,11 @@ class Link:
     def _failed(self, frame: wire.Frame, error: Exception) -> None:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
         if not isinstance(error, OSError):
-            where = {"board": self.name, "channel": frame.channel, "op": frame.op}
-            log.error("link_handler_failed", **where, exc_info=error)
+            where = (frame.channel, frame.op)
+            self._failures[where] += 1
+            if _is_told(count := self._failures[where]):
+                fields = {"board": self.name, "channel": frame.channel, "op": frame.op, "count": count}
+                log.error("link_handler_failed", **fields, exc_info=error)
         self._error(frame, number)
 
     def _reply(self, frame: wire.Frame, payload: bytes | None) -> None:
@@ -167,5 +169,14 @@ class Link:
 
     def _send(self, frame: bytes) -> None:
         if self._outbox is not None and not self._outbox.send(frame):
-            self.dropped += 1
-            log.warning("link_interrupt_dropped", board=self.name, dropped=self.dropped)
+            self._drop("link_interrupt_dropped")
+
+    def _drop(self, what: str, **fields: int) -> None:
+        self.dropped += 1
+        if _is_told(self.dropped):
+            log.warning(what, board=self.name, dropped=self.dropped, **fields)
+
+
+def _is_told(count: int) -> bool:
+    """The first, second, fourth, eighth, ...: a peer that goes on for ever must not fill the disk with our log."""
+    return count & (count - 1) == 0

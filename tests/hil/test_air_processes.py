@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,9 @@ import pytest
 from hil.air import client, ops
 from hil.air.folder import Airfield
 from hil.air.ops import AirError, Identity
+from tests.hil.airs import DEADLINE, eventually, servers
 
 LATCHWORK = str(Path(sys.executable).parent / "latchwork")
-DEADLINE = 60.0  # a start of Python takes seconds while all other tests run
 BOARD = """
 import bluetooth, select, sys, time
 ble = bluetooth.BLE()
@@ -67,37 +65,6 @@ ble.gap_disconnect(conn)
 wait(8)
 print("disconnected")
 """
-
-
-@pytest.fixture
-def air(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Airfield]:
-    """Of a folder of its own; the test fails if it leaves a server or a socket behind."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("LATCHWORK_AIR", "here")
-    field = Airfield("here")
-    yield field
-    eventually(lambda: not field.socket.exists() and not servers(field))
-
-
-def eventually(true: Callable[[], Any]) -> Any:
-    """Wait for what other processes do; they have no event for us."""
-    end = time.monotonic() + DEADLINE
-    while not (value := true()):
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
-    return value
-
-
-def servers(field: Airfield) -> list[int]:
-    """Processes that have the log of the air open: only its server has."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "fd/1").readlink() == field.log:
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
 
 
 def is_gone(process: int) -> bool:
@@ -351,12 +318,3 @@ async def test_a_member_that_makes_no_sense_is_told_why(
 ) -> None:
     with pytest.raises(AirError, match=message):
         await client.join(None, Identity(**{"name": "x", "mac": bytes(6)} | fields), kind)
-
-
-async def test_a_call_that_the_air_never_answers_has_a_deadline(air: Airfield) -> None:
-    async with await client.join(None, Identity("x", bytes(6)), ops.BOARD) as member:
-        os.kill(servers(air)[0], signal.SIGSTOP)
-        with pytest.raises(OSError, match="does not answer"):
-            await member.call(ops.AIR, ops.SHOW, bytes(4), deadline=0.05)
-        os.kill(servers(air)[0], signal.SIGCONT)
-    await asyncio.to_thread(eventually, lambda: not air.socket.exists())
