@@ -5,6 +5,7 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from hil.supervisor.settings import Settings, Status
 
 START_S = 40.0
 ASK_S = 35.0  # a reset waits 30 s for its VM
+STATUS_S = 5.0  # which is answered at once: one that stands still must not hide the others
 _TAIL = 1000
 
 
@@ -49,25 +51,33 @@ def start(settings: Settings) -> Status:
     return _status(json.loads(line), settings.name)
 
 
-def ask(name: str, op: str, **details: Any) -> Status:
-    """Do ``op`` on a board that runs; returns its state afterwards."""
+def ask(name: str, op: str, deadline: float | None = None, **details: Any) -> Status:
+    """Do ``op`` on a board that runs; returns its state afterwards. ``deadline``: seconds, ASK_S if there is none."""
     shelf.sweep(name)
     if not shelf.is_running(name):
         raise BoardError(f"no board {name} runs; latchwork board list, or latchwork board start {name}")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
-        sock.settimeout(ASK_S)
+        sock.settimeout(deadline or ASK_S)
         folder = shelf.short(shelf.place(name))
         try:
             sock.connect(str(folder / shelf.SOCKET))
             sock.sendall(json.dumps({"op": op, **details}).encode() + b"\n")
             line = sock.makefile("rb").readline()
+        except TimeoutError:
+            raise BoardError(f"board {name} does not answer; kill -9 {_peer(sock)} ends it") from None
         except OSError as error:
             raise BoardError(f"board {name} does not answer: {error}") from None
         finally:
             os.close(int(folder.name))
     if not line:
-        raise BoardError(f"board {name} ended")
+        raise BoardError(f"board {name} ended; its log is {shelf.place(name) / shelf.LOG}")
     return _status(json.loads(line), name)
+
+
+def _peer(sock: socket.socket) -> int:
+    """Process at the other end."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
 
 
 def stop(name: str) -> None:
@@ -83,7 +93,7 @@ def stop(name: str) -> None:
 def status(name: str) -> Status:
     """Of a running board, also of one whose supervisor does not answer."""
     try:
-        return ask(name, "status")
+        return ask(name, "status", STATUS_S)
     except BoardError as error:
         return Status(name=name, state=str(error), pid=0)
 

@@ -18,6 +18,7 @@ from hil.air.folder import air_name
 from hil.board import files
 from hil.board.board import Board
 from hil.board.description import DescriptionError, load_description
+from hil.board.signals import WaitTimeout
 from hil.supervisor import shelf
 from hil.supervisor.settings import Settings, Status
 from hil.vm.image import ImageError
@@ -27,7 +28,7 @@ LOCK_S = 1.0  # while another command looks whether the board runs
 READY_S = 2.0  # for the REPL; after that a program runs
 _POLL_S = 0.01
 MAX_REQUEST = 4096
-IDLE_S = 30.0  # a client that says nothing
+IDLE_S = 30.0  # a client that says nothing, or does not read
 
 
 class Refused(Exception):
@@ -77,7 +78,7 @@ class Supervisor:
         try:
             while line := await asyncio.wait_for(reader.readline(), IDLE_S):
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                await writer.drain()
+                await asyncio.wait_for(writer.drain(), IDLE_S)
         except (TimeoutError, ConnectionError, ValueError):
             pass  # it is gone, or talks nonsense
         finally:
@@ -87,7 +88,7 @@ class Supervisor:
         try:
             request = json.loads(line)
             await self._do(request["op"], request)
-        except (Refused, RuntimeError, ZygoteError, OSError) as error:
+        except (Refused, RuntimeError, WaitTimeout, ZygoteError, OSError) as error:
             return {"error": str(error)}
         except (ValueError, KeyError, TypeError):
             return {"error": "not a request"}

@@ -30,12 +30,12 @@ def root() -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         about = path.stat()
-        if about.st_uid != os.getuid():
-            raise ShelfError(f"{path} belongs to another user; set LATCHWORK_BOARDS to a folder of yours")
-        if stat.S_IMODE(about.st_mode) != 0o700:
-            path.chmod(0o700)
     except OSError as error:
         raise ShelfError(f"{path}: {error.strerror}; LATCHWORK_BOARDS names another folder") from None
+    if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
+        raise ShelfError(
+            f"{path} must be a folder of yours that nobody else can open: chmod 700, or set LATCHWORK_BOARDS to another"
+        )
     return path
 
 
