@@ -26,7 +26,7 @@ from hil.vm.zygote import die_with_parent
 STATIONS = 2  # processes that provision boards
 AT_ONCE = 8  # boards that wait for them at once
 IN_FLIGHT = 24  # boards that connect at once: more only keep each other from it on a few cores
-ROOM_M = 8.0  # between two doors: a phone at one hears its neighbours, not the whole building
+ROOM_M = 40.0  # between two doors, for walls take nothing here: a phone hears some 50 of them, not the whole building
 QUIET_S = 20.0  # without any board coming back, after which the others are missing
 SETTLE_S = 60.0
 IDLE_S = 5.0

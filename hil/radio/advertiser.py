@@ -140,7 +140,7 @@ class Timed:
         if self._dice is None:
             self._dice = self.controller.link.dice(self.controller.name, "advertising delay")
         self._due += self.interval + self._dice.random() * self._delays()
-        if self.controller.link.has_listeners:
+        if self.controller.link.is_heard(self.controller):
             self.arm()
 
     def _timed_out(self) -> None:

@@ -59,7 +59,8 @@ class Medium(LocalLink):  # type: ignore[misc]
         self._links: dict[Key, Link] = {}
         self._links_of: dict[Any, set[Link]] = {}
         self._advertisers: set[Any] = set()
-        self._listeners: set[Any] = set()
+        self._listeners: dict[Any, None] = {}
+        self._plain: dict[Any, None] = {}  # Bumble's own controllers, which take everything
         self._timers: set[asyncio.TimerHandle] = set()
 
     def controller(self, name: str, public: hci.Address, **options: Any) -> "RadioController":
@@ -72,6 +73,11 @@ class Medium(LocalLink):  # type: ignore[misc]
         """A public address for a station that does not care."""
         return hci.Address(secrets.token_bytes(6), hci.Address.PUBLIC_DEVICE_ADDRESS)
 
+    def add_controller(self, controller: Any) -> None:
+        super().add_controller(controller)
+        if not hasattr(controller, "on_advertisement"):
+            self._plain[controller] = None
+
     def place(self, controller: Any, position: Position | None) -> None:
         """Put a station somewhere (None: near everything); links break and heal with the distance."""
         if position is None:
@@ -81,6 +87,11 @@ class Medium(LocalLink):  # type: ignore[misc]
         for link in tuple(self._links_of.get(controller, ())):
             self._assess(link)
             link.watch()
+        if controller in self._listeners:
+            self._arm_for(controller)
+        for advertiser in _advertisers_of(controller):
+            if advertiser in self._advertisers and self.is_heard(controller):
+                advertiser.arm()
 
     def lose(self, probability: float, pair: tuple[str, str] | None = None) -> None:
         """Lose this part of all packets, or of those between two stations, by their names."""
@@ -107,9 +118,10 @@ class Medium(LocalLink):  # type: ignore[misc]
 
     def remove_controller(self, controller: Any) -> None:
         self.controllers.discard(controller)
+        self._plain.pop(controller, None)
         self._positions.pop(controller, None)
         self.stopped_listening(controller)
-        for advertiser in (controller.le_legacy_advertiser, *controller.advertising_sets.values()):
+        for advertiser in _advertisers_of(controller):
             advertiser.stop()
             self._advertisers.discard(advertiser)
 
@@ -171,28 +183,35 @@ class Medium(LocalLink):  # type: ignore[misc]
         self._timers.clear()
 
     def started_advertising(self, advertiser: Any) -> None:
-        """An idle advertiser costs nothing: its timer runs only while somebody listens."""
+        """An idle advertiser costs nothing: its timer runs only while somebody listens within its reach."""
         self._advertisers.add(advertiser)
-        if self._listeners:
+        if self.is_heard(advertiser.controller):
             advertiser.arm()
 
     def stopped_advertising(self, advertiser: Any) -> None:
         self._advertisers.discard(advertiser)
 
-    @property
-    def has_listeners(self) -> bool:
-        return bool(self._listeners)
+    def is_heard(self, controller: Any) -> bool:
+        """Whether anybody listens within its reach."""
+        return any(
+            listener is not controller and self._audible(controller, listener) for listener in self._listeners
+        )
+
+    def _arm_for(self, listener: Any) -> None:
+        for advertiser in self._advertisers:
+            if self._audible(advertiser.controller, listener):
+                advertiser.arm()
 
     def started_listening(self, controller: Any) -> None:
         if controller in self._listeners or controller not in self.controllers:
             return
-        self._listeners.add(controller)
-        if len(self._listeners) == 1:
-            for advertiser in self._advertisers:
-                advertiser.arm()
+        self._listeners[controller] = None
+        self._arm_for(controller)
 
     def stopped_listening(self, controller: Any) -> None:
-        self._listeners.discard(controller)
+        if controller not in self._listeners:
+            return
+        del self._listeners[controller]
         if not self._listeners:
             for advertiser in self._advertisers:
                 advertiser.disarm()
@@ -202,29 +221,25 @@ class Medium(LocalLink):  # type: ignore[misc]
         if isinstance(packet, ll.ConnectInd):
             loop.call_soon(self._connect, sender_controller, packet)
             return
-        for receiver in self.controllers:
-            if receiver is sender_controller:
-                continue
-            hear = getattr(receiver, "on_advertisement", None)  # a plain Bumble controller takes no RSSI
-            if hear is not None and receiver not in self._listeners:
-                continue
-            rssi = self.rssi(sender_controller, receiver)
-            if not self.path_loss.hears(rssi) or self.lost(sender_controller, receiver, ADVERTISING):
-                continue
-            if hear is None:
+        for receiver in self._listeners:
+            rssi = self._received(sender_controller, receiver)
+            if rssi is not None:
+                loop.call_soon(receiver.on_advertisement, packet, rssi)
+        for receiver in self._plain:
+            if self._received(sender_controller, receiver) is not None:
                 loop.call_soon(receiver.on_ll_advertising_pdu, packet)
-            else:
-                loop.call_soon(hear, packet, rssi)
+
+    def _received(self, sender: Any, receiver: Any) -> int | None:
+        """dBm at which an advertisement arrives, if it does."""
+        rssi = self.rssi(sender, receiver)
+        if sender is receiver or not self.path_loss.hears(rssi) or self.lost(sender, receiver, ADVERTISING):
+            return None
+        return rssi
 
     def _connect(self, central: Any, packet: ll.ConnectInd) -> None:
         """Offer a connection request to the advertiser; make the link if it takes it."""
-        for controller in list(self.controllers):
+        for controller in self._connectable_at(packet.advertiser_address):
             if controller is central or not self._audible(central, controller):
-                continue
-            advertiser_at = getattr(
-                controller, "advertiser_at", None
-            )  # a plain Bumble controller looks for itself
-            if advertiser_at is not None and advertiser_at(packet.advertiser_address) is None:
                 continue
             if self.lost(central, controller, ADVERTISING):
                 break
@@ -237,6 +252,11 @@ class Medium(LocalLink):  # type: ignore[misc]
                 return
         half = central.le_connections.get(packet.advertiser_address)
         self._later(SETUP_EVENTS * packet.interval * 1.25e-3, self._not_taken, central, half)
+
+    def _connectable_at(self, address: hci.Address) -> list[Any]:
+        """Stations that may take a connection there; plain Bumble controllers look for themselves."""
+        those = [a.controller for a in self._advertisers if a.address == address]
+        return [c for c in those if c.advertiser_at(address) is not None] + list(self._plain)
 
     def _not_taken(self, central: Any, half: Any) -> None:
         if half is not None and central.le_connections.get(half.peer_address) is half:
@@ -347,3 +367,7 @@ class Medium(LocalLink):  # type: ignore[misc]
 
         timer = asyncio.get_running_loop().call_later(delay, run)
         self._timers.add(timer)
+
+
+def _advertisers_of(controller: Any) -> list[Any]:
+    return [controller.le_legacy_advertiser, *controller.advertising_sets.values()]

@@ -11,6 +11,7 @@ from bumble.hci import Address
 
 from hil.radio.advertiser import MAX_DELAY
 from hil.radio.medium import Medium
+from hil.radio.path_loss import Position
 from hil.radio.station import Station, static_address
 from tests.hil.test_radio_medium import DATA, RESPONSE, advertise, end_of, station
 from tests.hil.virtual_time import run
@@ -92,6 +93,45 @@ def test_a_scanner_that_listens_a_tenth_of_the_time_hears_a_tenth_of_the_events(
         return len(heard.times)
 
     assert run(measure()) == pytest.approx(100 / 0.025 / 10, rel=0.15)
+
+
+def test_an_advertiser_works_only_while_somebody_listens_within_its_reach() -> None:
+    """A thousand doors with one phone among them cost the bench what the phone hears, wherever it walks to."""
+
+    async def measure() -> list[int]:
+        far = Position(5000, 0)
+        medium = Medium()
+        near, away = await station(medium, 1, Position(0, 0)), await station(medium, 2, far)
+        phone = await station(medium, 3, Position(1, 0))
+        await advertise(near)
+        await advertise(away)
+
+        async def counted() -> list[int]:
+            at_work[:] = [0, 0]
+            await asyncio.sleep(1)
+            return list(at_work)
+
+        at_work = [0, 0]
+        for number, door in enumerate((near, away)):
+            send = door.controller.send_advertising_pdu
+
+            def sent(pdu: Any, number: int = number, send: Any = send) -> None:
+                at_work[number] += 1
+                send(pdu)
+
+            door.controller.send_advertising_pdu = sent
+        counts = await counted()
+        await phone.device.start_scanning()
+        counts += await counted()
+        medium.place(phone.controller, far)
+        counts += await counted()
+        medium.place(near.controller, far)
+        counts += await counted()
+        await phone.device.stop_scanning()
+        return counts + await counted()
+
+    counts = run(measure())
+    assert [min(count, 30) for count in counts] == [0, 0, 30, 0, 1, 30, 30, 30, 0, 0]
 
 
 def test_a_weak_air_loses_advertisements_and_scan_responses_each_for_itself() -> None:
