@@ -2,6 +2,7 @@
 
 from hil.board.description import Description
 from hil.board.devices import Ds18b20, Eeprom, SpiMemory, Thermometer
+from hil.board.dht import Dht
 from hil.board.peripherals import Peripherals
 
 
@@ -18,3 +19,5 @@ def attach(peripherals: Peripherals, about: Description) -> None:
     for wire in about.onewire:
         for thermometer in wire.devices:
             peripherals.onewire.attach(wire.pin, Ds18b20(thermometer.serial, thermometer.celsius))
+    for sensor in about.dht:
+        peripherals.dht.attach(sensor.pin, Dht(sensor.kind, sensor.celsius, sensor.humidity))

@@ -174,6 +174,15 @@ class OneWireBus(_Strict):
     devices: tuple[OneWirePart, ...] = ()
 
 
+class DhtPart(_Strict):
+    """A thermometer with a hygrometer (percent)."""
+
+    pin: PinNumber
+    kind: Literal["dht11", "dht22"] = "dht22"
+    celsius: float = Field(21.0, ge=-40, le=80)
+    humidity: float = Field(40.0, ge=0, le=100)
+
+
 class Description(_Strict):
     """One door on one board, or a board with nothing but what is wired to it: all parts may be missing."""
 
@@ -198,6 +207,7 @@ class Description(_Strict):
     i2c: tuple[I2cBus, ...] = ()
     spi: tuple[SpiBus, ...] = ()
     onewire: tuple[OneWireBus, ...] = ()
+    dht: tuple[DhtPart, ...] = ()
 
     @property
     def bare(self) -> bool:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hil.board.analog import Analog
 from hil.board.counters import Counters
+from hil.board.dht import DhtSensors
 from hil.board.i2c import I2cBuses
 from hil.board.onewire import OneWireBuses
 from hil.board.pins import Pins
@@ -15,21 +16,22 @@ if TYPE_CHECKING:
     from hil.board.description import Description
 
 # The first operation of each; those of a part follow it.
-I2C, SPI, ONEWIRE, ADC, COUNTER = 0x00, 0x10, 0x20, 0x30, 0x40
+I2C, SPI, ONEWIRE, ADC, COUNTER, DHT = 0x00, 0x10, 0x20, 0x30, 0x40, 0x50
 
 
 class Peripherals:
-    """``i2c``, ``spi`` and ``onewire`` take devices, ``adc`` voltages and touches."""
+    """``i2c``, ``spi``, ``onewire`` and ``dht`` take devices, ``adc`` voltages and touches."""
 
     def __init__(self, link: Link, pins: Pins, about: "Description | None" = None) -> None:
         self._link = link
         self.i2c = I2cBuses(pins)
         self.spi = SpiBuses(pins)
         self.onewire = OneWireBuses(pins)
+        self.dht = DhtSensors(pins)
         self.adc = Analog(pins)
         self._counters = Counters(pins, self._reached)
         link.attach(BUS, self)
-        if about is not None and (about.i2c or about.spi or about.onewire):
+        if about is not None and (about.i2c or about.spi or about.onewire or about.dht):
             from hil.board.attachments import attach
 
             attach(self, about)
@@ -42,6 +44,8 @@ class Peripherals:
             return self.spi.exchange(payload)
         if part == ONEWIRE:
             return self.onewire.handle(own, payload)
+        if part == DHT:
+            return self.dht.read(payload)
         if part == ADC:
             return self.adc.handle(own, payload)
         return self._counters.handle(own, payload)

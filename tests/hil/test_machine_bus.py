@@ -24,6 +24,15 @@ devices = [{ cs = 15, kib = 64 }]
 [[onewire]]
 pin = 4
 devices = [{ serial = 0x010203, celsius = 25.0625 }, { serial = 0x010201, celsius = -3.5 }]
+[[dht]]
+pin = 21
+kind = "dht11"
+celsius = -4.0
+humidity = 55.0
+[[dht]]
+pin = 22
+celsius = -10.4
+humidity = 99.9
 """
 
 
@@ -143,6 +152,21 @@ def test_thermometers_are_found_on_a_1_wire_bus(board: str) -> None:
         "85.0",
         "[-3.5, 25.0625] False []",
     ]
+
+
+def test_temperature_and_humidity_are_read_from_one_wire(board: str) -> None:
+    source = """
+    import dht
+    from machine import Pin
+    for kind, pin in ((dht.DHT11, 21), (dht.DHT22, 22), (dht.DHT22, 23)):
+        sensor = kind(Pin(pin))
+        try:
+            sensor.measure()
+            print("%.1f %.1f" % (sensor.temperature(), sensor.humidity()))
+        except OSError as e:
+            print(e)
+    """
+    assert printed(source, LATCHWORK_BOARD=board) == ["-4.0 55.0", "-10.4 99.9", "[Errno 110] ETIMEDOUT"]
 
 
 def test_the_port_s_refusals() -> None:

@@ -1,5 +1,10 @@
-"""Modules that a chip's MicroPython has and the VM's has otherwise: ``select``, ``os``."""
+"""Modules that a chip's MicroPython has and the VM's has otherwise or not at all."""
 
+import socket
+import struct
+import threading
+
+from tests.hil.board_rig import DEADLINE
 from tests.hil.machine_vm import printed
 
 
@@ -57,3 +62,60 @@ def test_a_listing_asks_a_file_system_of_the_program_nothing_else() -> None:
         print(os.listdir(), os.listdir("/disk"))
         """
     ) == ["['a'] ['a']"]
+
+
+def test_seconds_count_from_the_year_2000_and_a_date_has_eight_fields() -> None:
+    assert printed(
+        """
+        import time
+        from machine import RTC
+        print(time.gmtime(0), time.mktime((2000, 1, 1, 0, 0, 60, 0, 0)), time.mktime((2024, 2, 30, 25, 0, 0, 0, 0, 0)))
+        RTC().datetime((2026, 5, 4, 0, 3, 2, 1, 0))
+        now = time.localtime()
+        print(now, time.mktime(now) - time.time() <= 0, time.time_ns() // 10**9 - time.time() <= 1)
+        try:
+            time.mktime((2000, 1, 1))
+        except TypeError as e:
+            print(e)
+        """
+    ) == [
+        "(2000, 1, 1, 0, 0, 0, 5, 1) 60 762656400",
+        "(2026, 5, 4, 3, 2, 1, 0, 124) True True",
+        "mktime needs a tuple of length 8 or 9 (3 given)",
+    ]
+
+
+def test_the_clock_is_set_from_a_time_server() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(DEADLINE)
+
+        def answer() -> None:
+            for second in (3999999999, 5):  # of the first era of NTP, and of the second
+                asked, who = server.recvfrom(100)
+                if len(asked) == 48 and asked[0] & 7 == 3:
+                    server.sendto(bytes(40) + struct.pack("!II", second, 0), who)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        said = printed(
+            f"""
+            import ntptime, socket, time
+            class Near:
+                AF_INET, SOCK_DGRAM, socket = socket.AF_INET, socket.SOCK_DGRAM, socket.socket
+                def getaddrinfo(host, port):
+                    print(host, port)
+                    return socket.getaddrinfo("127.0.0.1", {server.getsockname()[1]})
+            ntptime.socket, ntptime.timeout = Near, {DEADLINE}
+            ntptime.settime()
+            print(time.localtime()[:5])
+            print(time.gmtime(ntptime.time()))
+            """
+        )
+        thread.join()
+    assert said == [
+        "pool.ntp.org 123",
+        "(2026, 10, 3, 7, 6)",
+        "pool.ntp.org 123",
+        "(2036, 2, 7, 6, 28, 21, 3, 38)",
+    ]

@@ -289,4 +289,5 @@ if bare:
     from _thread import allocate_lock, get_ident
 
     _main, _lock = get_ident(), allocate_lock()
-    sys.modules["micropython"] = __import__("_micropython")  # a path has no say in what is built in
+    for _name in ("micropython",):  # a path has no say in what is built in
+        sys.modules[_name] = __import__("_" + _name)

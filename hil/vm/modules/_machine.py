@@ -23,3 +23,7 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 SLEEP, DEEPSLEEP = 2, 4
 PIN_WAKE, EXT0_WAKE, EXT1_WAKE, TIMER_WAKE, TOUCHPAD_WAKE, ULP_WAKE = 2, 2, 3, 4, 5, 6
 sleep = lightsleep
+
+
+def dht_readinto(pin, buf):
+    __import__("_dht").read(pin, buf)

@@ -26,6 +26,12 @@ class WLAN(Nic, _Lean):
     SEC_WAPI, SEC_OWE, SEC_WPA3_ENT_192 = range(8, 11)
     PM_NONE, PM_PERFORMANCE, PM_POWERSAVE = range(3)
     _mac = None  # by the program, instead of the chip's
+    state, on, ssid, channel = (
+        _Lean.state,
+        _Lean.on,
+        _Lean.ssid,
+        _Lean.channel,
+    )  # its own: a table that grows takes heap
 
     def __new__(cls, interface_id=0):
         if interface_id == 0:

@@ -24,7 +24,7 @@ _NOTHING = iter(())
 def __getattr__(name):
     if name != "select":
         raise AttributeError("'module' object has no attribute '%s'" % name)
-    return __import__("_select").select
+    return __import__("_" + __name__).select
 
 
 def _fd_of(obj):

@@ -5,9 +5,10 @@ as the board's crystal does.
 import _board
 import uos as os
 import utime
-from utime import mktime, sleep_us, ticks_add, ticks_cpu, ticks_diff, ticks_ms, ticks_us
+from utime import sleep_us, ticks_add, ticks_cpu, ticks_diff, ticks_ms, ticks_us
 
 sleep_ms = _board.sleep_ms
+_EPOCH = 946684800 if _board.bare else 0  # of an ESP32: 2000-01-01; the RTC's is Unix time
 _ppm = int(os.getenv("LATCHWORK_DRIFT") or 0)
 
 if _ppm:
@@ -25,15 +26,21 @@ def sleep(seconds):
 
 
 def time_ns():
-    return (_board.hello()[1] + utime.ticks_us()) * 1000
+    return (_board.hello()[1] + utime.ticks_us() - _EPOCH * 1000000) * 1000
 
 
 def time():
-    return (_board.hello()[1] + utime.ticks_us()) // 1000000
+    return (_board.hello()[1] + utime.ticks_us()) // 1000000 - _EPOCH
 
 
 def localtime(seconds=None):
-    return utime.gmtime(time() if seconds is None else seconds)
+    return utime.gmtime(_EPOCH + int(time() if seconds is None else seconds))[:8]
 
 
 gmtime = localtime
+
+
+def mktime(date):
+    if not 8 <= len(date) <= 9:
+        raise TypeError("mktime needs a tuple of length 8 or 9 (%d given)" % len(date))
+    return utime.mktime(tuple(date)) - _EPOCH
