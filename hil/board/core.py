@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hil.board.signals import now_us
 from hil.vm.link import CORE, Link
 
-HELLO, RESET, WDT_START, WDT_FEED, RTC_SET, RTC_MEMORY, RTC_STORE, CLAIM, SLEEP, WOKEN = (
+HELLO, RESET, WDT_START, WDT_FEED, RTC_SET, RTC_MEMORY, RTC_STORE, CLAIM, SLEEP, WOKEN, POKE = (
     0,
     1,
     2,
@@ -20,6 +20,7 @@ HELLO, RESET, WDT_START, WDT_FEED, RTC_SET, RTC_MEMORY, RTC_STORE, CLAIM, SLEEP,
     8,
     9,
     10,
+    11,
 )
 FLASH_CUT, BREAK, FLASH_WORN = range(3)  # interrupts
 EPOCH_2000_US = 946_684_800_000_000
@@ -66,7 +67,7 @@ OnReset = Callable[[Cause, int], None]
 class Core:
     """``on_reset(cause, after_ms)`` is called when the VM or its watchdog asks for a reset,
     ``claim_break()`` when the VM is about to raise the KeyboardInterrupt it was asked for: False takes that
-    back."""
+    back. ``poke()`` when an interrupt waits for a VM that sits in a system call."""
 
     def __init__(
         self,
@@ -74,10 +75,12 @@ class Core:
         unique_id: bytes,
         on_reset: OnReset,
         claim_break: Callable[[], bool] = bool,
+        poke: Callable[[], None] = lambda: None,
         epoch_us: int = EPOCH_2000_US,
     ) -> None:
         self._on_reset = on_reset
         self._claim_break = claim_break
+        self._poke = poke
         self._epoch_us = epoch_us
         self.unique_id = unique_id
         self.cause = Cause.PWRON
@@ -109,6 +112,8 @@ class Core:
             self._memory = payload
         elif op == CLAIM:
             return bytes((self._claim_break(),))
+        elif op == POKE:
+            self._poke()
         elif op == SLEEP:
             ext0, level, ext1, any_high = struct.unpack("<bBQB", payload)
             self.wake_pins = WakePins(ext0, level, ext1, bool(any_high))

@@ -48,7 +48,7 @@ class Processor:
         self.console = Console(
             functools.partial(link.interrupt, CORE, BREAK), self._catches, self._keyboard_interrupt
         )
-        self.core = Core(link, unique_id, self.end, self.console.claim_break)
+        self.core = Core(link, unique_id, self.end, self.console.claim_break, self._poke)
         self._link = link
         self._pins = pins
         self._partitions = partitions
@@ -159,6 +159,10 @@ class Processor:
         if raw:
             self.console.write(b"\x01")  # the raw REPL outlives a soft reset
         return vm
+
+    def _poke(self) -> None:
+        if self._vm is not None:
+            self._vm.poke()
 
     def _keyboard_interrupt(self) -> None:
         if self._vm is not None:

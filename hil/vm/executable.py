@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     ours.close()
     import micropython_unix
 
-    from hil.vm import image
+    from hil.vm import image, poke
     from hil.vm.identity import become_esp32
 
     modules = image.bench_folder()
@@ -82,6 +82,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     os.environ["TZ"] = "UTC"
     become_esp32()
     os.environ["LATCHWORK_BARE"] = "1"
+    poke.allow()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os._exit(micropython_unix.run_main(["micropython", *arguments]) & 0xFF)
 
@@ -131,11 +132,13 @@ async def _model(
     sock: socket.socket, vm: int, options: Ours, description: "Description | None", understudy: "Understudy"
 ) -> None:
     import asyncio
+    import functools
 
     from hil.air.ops import Identity
     from hil.air.seat import Seat
     from hil.board.identity import ble_address, unique_id
     from hil.vm.link import Link
+    from hil.vm.poke import poke
 
     ended = asyncio.Event()
     link = Link("micropython", on_lost=ended.set)
@@ -159,7 +162,7 @@ async def _model(
         print(f"latchwork: {cause.name} reset", file=sys.stderr, flush=True)
         os.kill(vm, signal.SIGKILL)
 
-    Core(link, chip, reset, epoch_us=time.time_ns() // 1000)
+    Core(link, chip, reset, poke=functools.partial(poke, vm), epoch_us=time.time_ns() // 1000)
     pins = Pins(link, {} if description is None else description.pins, _wires(description))
     Uarts(link, pins)
     Peripherals(link, pins, description)

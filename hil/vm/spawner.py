@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hil.vm.poke import poke
+
 MAX_SPAWNS = 16  # requests on the way at once; they must fit the socket's buffer
 SPAWN_DEADLINE = 20.0  # a fork takes 1 ms; this is for a machine that swaps
 
@@ -47,6 +49,11 @@ class VmProcess:
         if self.running and self.catches(signal.SIGINT):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGINT)
+
+    def poke(self) -> None:
+        """Call it out of a system call, so that it runs what is due."""
+        if self.running:
+            poke(self.pid)
 
     def catches(self, number: signal.Signals) -> bool:
         """It has a handler for that signal at this moment."""

@@ -1,4 +1,4 @@
-"""The process that board VMs are forked from: MicroPython preloaded, no threads, no event loop, no signal handlers.
+"""The process that board VMs are forked from: MicroPython preloaded, no threads, no event loop, no signal that does anything.
 
 Run as ``python -m hil.vm.zygote FD``; the client is ``hil/vm/spawner.py``. One JSON datagram per request and answer
 on a Unix SEQPACKET socket; a spawn request carries two descriptors (terminal, board link). Every process here dies
@@ -26,6 +26,7 @@ from typing import Any
 
 import micropython_unix
 
+from hil.vm import poke
 from hil.vm.identity import become_esp32
 
 MAX_REQUEST = 64 * 1024
@@ -187,6 +188,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the bench's terminal is the bench's business
     zygote = Zygote(socket.socket(fileno=_high(int(sys.argv[1]))))
     become_esp32()
+    poke.allow()
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages the VMs share
     gc.disable()

@@ -51,6 +51,7 @@ _main = _lock = None  # on a bare board its first thread, and who is at the link
 _queue = []
 _handlers = {}
 _early = {}
+end = 0  # ticks_us: of the last handler of a pin, or of what held all back
 alarms = []  # objects with .due (ticks_ms) and .ring(), kept by machine.Timer
 
 
@@ -213,8 +214,9 @@ def reset(cause, after_ms=0):
 
 def hold(masked):
     """Hold interrupts back (true) or let them run; returns what was in force."""
-    global _running
+    global _running, end
     was, _running = _running, masked
+    end = utime.ticks_us()
     return was
 
 

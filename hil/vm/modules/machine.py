@@ -25,7 +25,6 @@ _FIRST_INPUT_ONLY = const(34)
 _PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt", "UART": "_uart"}
 _freq = 160000000
 _pins = {}
-_free_us = 0  # since when handlers of pins may run
 
 
 def __getattr__(name):
@@ -116,11 +115,10 @@ def _level(op, payload):
 def _edge(op, payload):
     # The host may have had no processor for this board since the edge, which is nothing that happens to a chip: the handler
     # then finds level and time as they were. It does not where the program itself held interrupts back.
-    global _free_us
     number, level, at = struct.unpack(_EDGE, payload)
     pin = _pins[number]
     if pin._handler:
-        late = utime.ticks_us() - max(at, _free_us)
+        late = utime.ticks_us() - max(at, _board.end)
         if late < _LATE_US:
             late = 0
             pin._handler(pin)
@@ -130,7 +128,7 @@ def _edge(op, payload):
                 __import__("_late").run(pin._handler, pin, late)
             finally:
                 pin._level = pin._told
-        _free_us = utime.ticks_us() - late
+        _board.end = utime.ticks_us() - late
 
 
 _board.on(_board.GPIO, _edge, _level)
@@ -172,8 +170,6 @@ def disable_irq():
 
 
 def enable_irq(state):
-    global _free_us
-    _free_us = utime.ticks_us()
     _board.hold(state)
     _board.pump()
 
