@@ -175,7 +175,10 @@ def enable_irq(state):
 
 
 if _board.bare:
+    import gc
+
     from _machine import *
 
-    del __getattr__  # what is not there is not to be imported, too
+    gc.collect()  # what loading leaves behind would lie between what stays
+    del gc, __getattr__  # what is not there is not to be imported, too
     _board.hello()  # the model is there from now on: what follows takes its own time only
