@@ -142,7 +142,7 @@ def console(name: Name) -> None:
 
     try:
         status = client.ask(name, "status")
-        ended = not terminal.attach(status.tty)
+        ended = not terminal.attach(status.tty, lambda: client.ask(name, "status").program)
     except (client.BoardError, shelf.ShelfError, OSError) as error:
         _fail(error)
     if ended:

@@ -173,6 +173,11 @@ def test_power_and_resets_keep_the_console(bench: Bench) -> None:
     assert (after["boots"], after["tty"]) == (5, status["tty"])
 
 
+def test_piped_input_is_answered_to_its_end(bench: Bench) -> None:
+    bench.start("a")
+    assert "\n42\n" in typed(bench, "a", "import time\ntime.sleep(1.5)\n6 * 7\n")
+
+
 def test_a_program_that_never_ends_is_told_and_can_be_interrupted(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("while True:\n    pass\n")
     assert bench.start("a", "--flash", str(tmp_path / "main.py"))["program"]
