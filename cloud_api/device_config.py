@@ -40,7 +40,9 @@ MAX_HOLIDAYS = 32
 PUSH_AT_ONCE = 8
 PUSH_AGAIN_S = 10.0
 CONVERGE_EVERY_S = 30.0
-CONVERGE_BATCH = 200
+CONVERGE_BATCH = 32  # after which those come first for whom something has changed
+MAX_LAGGING = 100_000
+OFFER_BATCH, OFFERS_AT_ONCE = 200, 16
 
 
 def configuration_changed(
@@ -111,11 +113,11 @@ async def push_configurations(cloud: Cloud, device_ids: Sequence[str]) -> None:
         cloud.converge.set()
 
 
-async def push_configuration(cloud: Cloud, device_id: str) -> None:
-    """Send one device its configuration, if the broker can be reached."""
+async def push_configuration(cloud: Cloud, device_id: str) -> bool:
+    """Send one device its configuration; False if the broker cannot be reached."""
     line = await cloud.fleet.device(device_id)
     if line is None or not line.active:
-        return
+        return True
 
     def work(session: Session) -> dict[str, Any]:
         device = session.execute(select(Device).where(Device.id == device_id)).scalar_one()
@@ -130,6 +132,8 @@ async def push_configuration(cloud: Cloud, device_id: str) -> None:
     except Unreachable as error:
         line.config_pushed_at = NEVER_PUSHED
         log.info("config_push_failed", device_id=device_id, error=str(error))
+        return False
+    return True
 
 
 def config_refused(session: Session, line: Line, code: int, checksum: int) -> None:
@@ -140,19 +144,19 @@ def config_refused(session: Session, line: Line, code: int, checksum: int) -> No
     session.execute(update(Device).where(Device.id == line.device_id).values(refused_config=version))
 
 
-def _lagging(session: Session) -> list[str]:
+def _lagging(session: Session) -> list[tuple[str, int]]:
+    """Active devices that report less than they should have, with the version that they should have; the last heard first."""
     behind = or_(
         Device.reported_config < Device.config_version, Device.reported_revocation < Device.revocation_seq
     )
     may = or_(Device.refused_config.is_(None), Device.refused_config != Device.config_version)
-    statement = (
-        select(Device.id).where(Device.status == "active", behind, may).order_by(Device.last_seen_at.desc())
-    )
-    return list(session.scalars(statement.limit(CONVERGE_BATCH)))
+    statement = select(Device.id, Device.config_version).where(Device.status == "active", behind, may)
+    rows = session.execute(statement.order_by(Device.last_seen_at.desc()).limit(MAX_LAGGING))
+    return [(row.id, row.config_version) for row in rows]
 
 
 async def converge(cloud: Cloud) -> None:
-    """Worker: push to every device that reports an older configuration or file than it should have."""
+    """Worker: push to every device that reports an older configuration than it should have."""
     while True:
         try:
             async with asyncio.timeout(CONVERGE_EVERY_S):
@@ -160,11 +164,48 @@ async def converge(cloud: Cloud) -> None:
         except TimeoutError:
             pass  # the regular round
         cloud.converge.clear()
-        if not cloud.link.connected.is_set():
+        cloud.offers.set()
+        while cloud.link.connected.is_set() and await _push_some(cloud):
+            pass
+
+
+async def _push_some(cloud: Cloud) -> int:
+    """Push to the first of those for whom it is time, and leave it there: what has changed meanwhile comes first. Returns how
+    many, and 0 if the broker takes no more: its return is another round.
+    """
+    pushed = 0
+    for device_id, version in await cloud.db.read(_lagging):
+        line = await cloud.fleet.device(device_id)
+        if line is None or not line.active or not _is_due(line, version):
             continue
-        for device_id in await cloud.db.read(lambda session: lagging_files(session, CONVERGE_BATCH)):
+        if not await push_configuration(cloud, device_id):
+            return 0
+        pushed += 1
+        if pushed == CONVERGE_BATCH:
+            break
+    return pushed
+
+
+def _is_due(line: Line, version: int) -> bool:
+    """Whether this version was not pushed a moment ago."""
+    if line.config_pushed is None or line.config_pushed[0] < version:
+        return True
+    return time.monotonic() - line.config_pushed_at > PUSH_AGAIN_S
+
+
+async def offer_files(cloud: Cloud) -> None:
+    """Worker: offer every connected device what it lacks. Beside the configurations, which must not wait for it."""
+    slots = asyncio.Semaphore(OFFERS_AT_ONCE)
+
+    async def one(device_id: str) -> None:
+        async with slots:
             await push_offer(cloud, device_id)
-        for device_id in await cloud.db.read(_lagging):
-            line = await cloud.fleet.device(device_id)
-            if line is not None and time.monotonic() - line.config_pushed_at > PUSH_AGAIN_S:
-                await push_configuration(cloud, device_id)
+
+    while True:
+        await cloud.offers.wait()
+        cloud.offers.clear()
+        if cloud.link.connected.is_set():
+            lagging = await cloud.db.read(lambda session: lagging_files(session, OFFER_BATCH))
+            async with asyncio.TaskGroup() as group:
+                for device_id in lagging:
+                    group.create_task(one(device_id))

@@ -186,6 +186,7 @@ async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Adm
             ("transfers", transfers.run),
             ("expire", lambda: commands.expire(cloud)),
             ("converge", lambda: device_config.converge(cloud)),
+            ("offer_files", lambda: device_config.offer_files(cloud)),
             ("time_zones", lambda: time_zones.follow(cloud)),
             ("audit", cloud.doorkeeper.audit),
             ("presence", lambda: presence.follow(cloud)),

@@ -42,8 +42,9 @@ class Cloud:
     doorkeeper: Doorkeeper
     # Idempotency keys whose first request still runs here: (organisation, key).
     running_posts: set[tuple[str, str]] = field(default_factory=set)
-    # Some device may have an older configuration than it should; some attempt may be due.
+    # Some device may have an older configuration than it should, or lack a file; some attempt may be due.
     converge: asyncio.Event = field(default_factory=asyncio.Event)
+    offers: asyncio.Event = field(default_factory=asyncio.Event)
     expiry: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
