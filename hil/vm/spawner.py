@@ -17,6 +17,8 @@ from typing import Any, Self
 from hil.vm.poke import poke
 
 MAX_SPAWNS = 16  # requests on the way at once; they must fit the socket's buffer
+MAX_KILLS = 4096  # in one request
+FULL_S = 0.005  # before another attempt while the zygote has yet to read
 SPAWN_DEADLINE = 20.0  # a fork takes 1 ms; this is for a machine that swaps
 
 
@@ -77,6 +79,7 @@ class Zygote:
         self._slots = asyncio.Semaphore(MAX_SPAWNS)
         self._spawns: dict[int, asyncio.Future[VmProcess]] = {}
         self._vms: dict[int, VmProcess] = {}
+        self._doomed: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -138,15 +141,29 @@ class Zygote:
             try:
                 socket.send_fds(self._control, [json.dumps(request).encode()], [terminal, link.fileno()])
                 return await asyncio.wait_for(answer, SPAWN_DEADLINE)
-            except (ConnectionError, TimeoutError) as error:
+            except (BlockingIOError, ConnectionError, TimeoutError) as error:
                 raise ZygoteError(f"the zygote does not answer: {error!r}") from error
             finally:
                 self._spawns.pop(number, None)
 
     def kill(self, pid: int) -> None:
-        """Ask the zygote, which knows whether the pid is still that VM's."""
-        if self._control is not None:
-            self._control.send(json.dumps({"op": "kill", "pid": pid}).encode())
+        """Ask the zygote, which knows whether the pid is still that VM's; once for all that lose their power together."""
+        if not self._doomed:
+            asyncio.get_running_loop().call_soon(self._kill_all)
+        self._doomed.append(pid)
+
+    def _kill_all(self) -> None:
+        while self._doomed and self._control is not None:
+            request = {"op": "kill", "pids": self._doomed[:MAX_KILLS]}
+            try:
+                self._control.send(json.dumps(request).encode())
+            except BlockingIOError:
+                asyncio.get_running_loop().call_later(FULL_S, self._kill_all)
+                return
+            except OSError:
+                break  # it is gone, and they with it: the reader tells
+            del self._doomed[:MAX_KILLS]
+        self._doomed.clear()
 
     async def close(self) -> None:
         """Kill every VM and the zygote. Idempotent."""

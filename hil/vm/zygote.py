@@ -100,8 +100,8 @@ class Zygote:
             return False
         request = json.loads(data)
         if request["op"] == "kill":
-            if request["pid"] in self._pids.values():
-                os.kill(request["pid"], signal.SIGKILL)
+            for pid in set(request["pids"]).intersection(self._pids.values()):
+                os.kill(pid, signal.SIGKILL)
             return True
         try:
             env = {**request["env"], **{k: self._images.place(p) for k, p in request["images"].items()}}

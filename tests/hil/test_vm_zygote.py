@@ -107,6 +107,20 @@ async def test_exit_status_is_reported(tmp_path: Path, outlet: Outlet, code: str
         vm.kill()  # of one that is gone, harmless
 
 
+async def test_more_that_lose_their_power_than_the_zygote_can_take_at_once_all_do(
+    tmp_path: Path, outlet: Outlet
+) -> None:
+    async with Zygote() as zygote:
+        vm = await outlet.spawn(zygote, "import time; time.sleep(60)", tmp_path)
+        os.kill(zygote.pid, signal.SIGSTOP)
+        for _ in range(1000):
+            zygote.kill(1 << 22)  # no process can have this number
+            await asyncio.sleep(0)
+        vm.kill()
+        os.kill(zygote.pid, signal.SIGCONT)
+        assert await asyncio.wait_for(vm.wait(), 20) == -signal.SIGKILL
+
+
 async def test_kill_is_a_sigkill(tmp_path: Path, outlet: Outlet) -> None:
     async with Zygote() as zygote:
         vm = await outlet.spawn(zygote, "while True: pass", tmp_path)
