@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STUBS := typings/.installed
+WORKERS ?= 4
+# Tests start Python by the hundred: each would compile the bench's modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up install lint types layers device-checks tests test fuzz bench
 
@@ -43,8 +46,8 @@ device-checks: $(INSTALLED) $(STUBS) ## The firmware: types on CPython and with 
 layers: $(INSTALLED) ## Who may import whom
 	$(BIN)/lint-imports
 
-tests: $(INSTALLED) ## All tests, on both cores
-	$(BIN)/pytest -n 2 --dist loadfile -q
+tests: $(INSTALLED) ## All tests, two workers a core: half of the time a test waits for boards
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q
 
 test: lint types device-checks layers tests ## Everything that must hold before a change lands
 
