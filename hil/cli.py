@@ -25,7 +25,7 @@ app = typer.Typer(
 
 To begin with:
 
-    latchwork demo                  the whole story in half a minute, with a report
+    latchwork demo                  the whole story in under a minute, with a report
     latchwork up                    a site with three doors to work with, until Ctrl-C
     latchwork micropython FILE      a program on a simulated board
     latchwork board start           a simulated board that stays, for mpremote
@@ -47,9 +47,11 @@ LOG_WIDTH = 130  # of tables in a file or a CI log
 
 
 class Verbatim(TyperCommand):
-    """A command whose arguments, ``--help`` and ``--`` among them, belong to the program it runs."""
+    """A command whose arguments, ``--help`` and ``--`` among them, belong to the program it runs: only ``--help`` alone is ours."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        if args == ["--help"]:
+            return super().parse_args(ctx, args)
         ctx.args = list(args)
         return []
 
@@ -211,8 +213,7 @@ def package_explain(
 @app.command(cls=Verbatim)
 def micropython(context: typer.Context) -> None:
     """Be the micropython executable of a simulated board: [--air NAME] [--name NAME] [--btsnoop FILE], then MicroPython's own
-    options
-    [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS].
+    options [-X heapsize=N] [-c CODE | -m MOD | FILE ARGS]; `-h` tells all of those.
 
     Boards of separate commands hear each other if they name the same air; without a name they are on the user's own, or that
     of LATCHWORK_AIR. A board that has a name has the same addresses each time. FILE gets its HCI packets, for Wireshark.

@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Run the command of ``sys.argv``."""
-    if sys.argv[1:2] == ["micropython"]:
+    if sys.argv[1:2] == ["micropython"] and sys.argv[2:] != ["--help"]:
         from hil.vm.executable import run
 
         run(sys.argv[2:])

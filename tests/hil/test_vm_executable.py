@@ -137,3 +137,9 @@ def test_signals_act_as_on_the_executable(number: signal.Signals) -> None:
             _, err = process.communicate(timeout=20)
             results.append((process.returncode, err.splitlines()[-1:]))
     assert results[0] == results[1]
+
+
+def test_help_alone_tells_the_options_that_are_the_benchs() -> None:
+    code, out, _ = run(BOARD, "--help")
+    assert code == 0
+    assert all(option in out for option in ("--air", "--name", "--btsnoop", "-X", "LATCHWORK_AIR"))
