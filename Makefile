@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STUBS := typings/.installed
-WORKERS ?= 4
+WORKERS ?= 3
 # Tests start Python by the hundred: each would compile the bench's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 

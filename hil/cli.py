@@ -47,7 +47,7 @@ LOG_WIDTH = 130  # of tables in a file or a CI log
 
 
 class Verbatim(TyperCommand):
-    """A command whose arguments, ``--help`` and ``--`` among them, belong to the program it runs: only ``--help`` alone is ours."""
+    """A command whose arguments, ``--help`` and ``--`` among them, are the program's that it runs. ``--help`` alone is ours."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         if args == ["--help"]:
