@@ -73,6 +73,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     import micropython_unix
 
     from hil.vm import image, poke
+    from hil.vm.absent import remove_absent
     from hil.vm.identity import become_esp32
 
     modules = image.bench_folder()
@@ -81,6 +82,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     os.environ["MICROPYPATH"] = f"{modules}:{os.environ.get('MICROPYPATH', DEFAULT_PATH)}"
     os.environ["TZ"] = "UTC"
     become_esp32()
+    remove_absent()
     os.environ["LATCHWORK_BARE"] = "1"
     poke.allow()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -5,6 +5,7 @@ constants are written over where the extension is mapped, before the first VM ru
 """
 
 import ctypes
+import importlib
 import mmap
 import re
 import struct
@@ -34,12 +35,22 @@ class _Mapping:
         self.bytes = ctypes.string_at(start, end - start)
 
     def write(self, at: int, data: bytes) -> None:
-        first = at & ~(mmap.PAGESIZE - 1)
-        size = ctypes.c_size_t(at + len(data) - first)
-        if _libc.mprotect(ctypes.c_void_p(first), size, self.protection | mmap.PROT_WRITE):
-            raise OSError(ctypes.get_errno(), "mprotect")
-        ctypes.memmove(at, data, len(data))
-        _libc.mprotect(ctypes.c_void_p(first), size, self.protection)
+        write_over(at, data, self.protection)
+
+
+def extension() -> ctypes.CDLL:
+    """The library that the VM is."""
+    return ctypes.CDLL(importlib.import_module("micropython_run").__file__)
+
+
+def write_over(at: int, data: bytes, protection: int) -> None:
+    """Bytes of the binary in this process; ``protection`` is that of its memory (``mmap.PROT_*``)."""
+    first = at & ~(mmap.PAGESIZE - 1)
+    size = ctypes.c_size_t(at + len(data) - first)
+    if _libc.mprotect(ctypes.c_void_p(first), size, protection | mmap.PROT_WRITE):
+        raise OSError(ctypes.get_errno(), "mprotect")
+    ctypes.memmove(at, data, len(data))
+    _libc.mprotect(ctypes.c_void_p(first), size, protection)
 
 
 def become_esp32() -> None:

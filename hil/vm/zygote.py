@@ -27,7 +27,9 @@ from typing import Any
 import micropython_unix
 
 from hil.vm import poke
+from hil.vm.absent import remove_absent
 from hil.vm.identity import become_esp32
+from hil.vm.line_feed import keep_line_feeds
 
 MAX_REQUEST = 64 * 1024
 VM_LINK_FD = 3
@@ -188,6 +190,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the bench's terminal is the bench's business
     zygote = Zygote(socket.socket(fileno=_high(int(sys.argv[1]))))
     become_esp32()
+    remove_absent()
+    keep_line_feeds()
     poke.allow()
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages the VMs share

@@ -59,6 +59,14 @@ def test_exec_eval_and_run(board: Board, how: list[str], tmp_path: Path) -> None
     assert "ZeroDivisionError" in failed.stdout + failed.stderr
 
 
+def test_a_script_with_the_line_ends_of_another_system(board: Board, tmp_path: Path) -> None:
+    script = tmp_path / "crlf.py"
+    script.write_bytes(b'x = """a\r\nb"""\r\nprint(repr(x), 1 + \\\r\n 2)\r\nraise ValueError\r\n')
+    failed = board.run("run", script)
+    assert "'a\\nb' 3\n" in failed.stdout
+    assert "line 5, in <module>" in failed.stdout + failed.stderr
+
+
 def test_files(board: Board, how: list[str], tmp_path: Path) -> None:
     data = os.urandom(100_000)
     (tmp_path / "big.bin").write_bytes(data)

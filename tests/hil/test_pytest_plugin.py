@@ -30,7 +30,7 @@ BOARDS = """
         a, b = dut.expect([re.compile("A(1)", re.I), rb"b(2)"], expect_all=True)[:2]
         with pytest.raises(Exception, match="no 'never' on the console in 0.01 s"):
             dut.expect("never", timeout=0.01)
-        dut.write("while True: pass")
+        dut.write("while True: pass\\r\\r")
         dut.write("\\x03")
         dut.expect("KeyboardInterrupt")
 

@@ -92,6 +92,11 @@ def test_board_is_there() -> None:
     assert (code, out, err) == (0, "<class 'BLE'> 1 5 6\n", "")
 
 
+def test_sys_has_no_names_that_an_esp32_has_not() -> None:
+    program = "import sys\nprint([n for n in ('atexit', 'exc_info', 'executable', 'path', 'exit') if hasattr(sys, n)])\n"
+    assert run(BOARD, "-c", program) == (0, "['path', 'exit']\n", "")
+
+
 def test_it_says_that_it_is_an_esp32() -> None:
     program = (
         "import os, sys\n"
