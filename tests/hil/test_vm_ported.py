@@ -119,3 +119,21 @@ def test_the_clock_is_set_from_a_time_server() -> None:
         "pool.ntp.org 123",
         "(2036, 2, 7, 6, 28, 21, 3, 38)",
     ]
+
+
+def test_micropython_shows_itself_as_built_in_and_has_the_port_s_names() -> None:
+    said = printed(
+        """
+        import machine, micropython
+        help(micropython)
+        print(micropython, hasattr(micropython, "mem_peak"))
+        micropython.alloc_emergency_exception_buf(100)
+        """
+    )
+    assert said[:4] == [
+        "object <module 'micropython'> is of type module",
+        "  __name__ -- micropython",
+        "  const -- <function>",
+        "  opt_level -- <function>",
+    ]
+    assert said[-1] == "<module 'micropython'> False"

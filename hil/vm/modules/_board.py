@@ -292,4 +292,4 @@ if bare:
 
     _main, _lock = get_ident(), allocate_lock()
     for _name in ("micropython",):  # a path has no say in what is built in
-        sys.modules[_name] = __import__("_" + _name)
+        sys.modules[_name] = __import__("_" + _name).module

@@ -1,0 +1,1 @@
+"""A module whose table is taken by another: see _micropython."""
