@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hil.board import flash
 from hil.board.flash import Cut
 from hil.vm import image
-from hil.vm.footprint import BENCH_KIB, NETWORK_KIB
+from hil.vm.footprint import BENCH_KIB, NETWORK_KIB, PROMPT_KIB
 from hil.vm.spawner import VmProcess, Zygote
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class VmStart:
     async def spawn(self, terminal: int, link: socket.socket, raw: bool) -> VmProcess:
         """A VM with its console on ``terminal`` and its bench behind ``link``; ``raw``: its REPL goes on in raw mode."""
         mcu = self._description.mcu
-        heap_kib = mcu.heap_kib + BENCH_KIB + (NETWORK_KIB if self._networked else 0)
+        heap_kib = mcu.heap_kib + BENCH_KIB + NETWORK_KIB * self._networked + PROMPT_KIB * raw
         images = await self._images()
         return await self._zygote.spawn(
             ["-X", f"heapsize={heap_kib}K", "-c", BOOT],
@@ -86,6 +86,6 @@ class VmStart:
             "LATCHWORK_WORN": self.worn.hex(),
             "LATCHWORK_NETWORK": "1" if self._networked else "0",
             "LATCHWORK_RAW": "1" if raw else "0",
-            "LATCHWORK_BARE": "1" if self._bare or self._description.bare else "0",
+            "LATCHWORK_BARE": "1" if self._bare or self._description.bare or raw else "0",
             "LATCHWORK_DRIFT": str(self._description.mcu.drift_ppm),
         }

@@ -14,7 +14,7 @@ from micropython import const
 
 CORE, GPIO, BLE, NET, NVS, UART = range(6)
 
-# const: a name that stays in a module costs heap, which on a real board these modules do not.
+# const, and optional parameters that are private: a name that others see costs heap, which on a real board these modules do not.
 _POST = const(0)
 _CALL = const(1)
 _REPLY = const(2)
@@ -47,7 +47,7 @@ _running = False
 _spinning = False
 _break = False  # the console wants KeyboardInterrupt
 _hello = None
-_main = _lock = None  # on a bare board its first thread, and who is at the link
+_main = _lock = _ident = None  # on a bare board its first thread, and who is at the link
 _queue = []
 _handlers = {}
 _early = {}
@@ -55,13 +55,13 @@ end = 0  # ticks_us: of the last handler of a pin, or of what held all back
 alarms = []  # objects with .due (ticks_ms) and .ring(), kept by machine.Timer
 
 
-def on(channel, handler, early=None):
+def on(channel, handler, _stores=None):
     """Run handler(op, payload) for interrupts of channel.
 
-    early(op, payload), if given, is called as soon as the interrupt is received, even inside another handler:
-    it may only store state. The handler then runs if early returned true."""
+    _stores(op, payload), if given, is called as soon as the interrupt is received, even inside another handler:
+    it may only store state. The handler then runs if it returned true."""
     _handlers[channel] = handler
-    _early[channel] = early
+    _early[channel] = _stores
     if bare and channel == BLE:
         __import__("_spin")  # as machine does
 
@@ -108,7 +108,7 @@ def call(channel, op, payload=b""):
 
 def _is_main():
     # Threads of the program may call, but what interrupts runs in the first one, as on the chip.
-    return not _lock or get_ident() == _main
+    return not _lock or _ident() == _main
 
 
 def _came():
@@ -116,14 +116,14 @@ def _came():
         return True
 
 
-def pump(spun=False):
+def pump(_spun=False):
     """Receive what the model has sent and run what is due; never waits. Returns true if something ran.
 
-    ``spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
+    ``_spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
     global _running, _spinning
     if not _is_main():
         return False
-    if spun:
+    if _spun:
         if _inside or _lock.locked():
             return False
         _spinning = True
@@ -203,11 +203,11 @@ def hello():
     return _hello
 
 
-def reset(cause, after_ms=0):
+def reset(cause, _after_ms=0):
     """Tell the model, which takes this VM's power away; nothing more is executed."""
     if not (os.getenv("LATCHWORK_FLASH") or _spinning):
         raise SystemExit  # a board that lives for one command ends with its reset
-    post(CORE, 1, struct.pack("<BI", cause, after_ms))
+    post(CORE, 1, struct.pack("<BI", cause, _after_ms))
     while True:
         utime.sleep_ms(60000)
 
@@ -287,9 +287,16 @@ def _receive():
         _receiving = False
 
 
-if bare:
-    from _thread import allocate_lock, get_ident
+def threads():
+    """The program may have some from now on, and _spin is one."""
+    global _main, _lock, _ident
+    import _thread
 
-    _main, _lock = get_ident(), allocate_lock()
+    _ident = _thread.get_ident
+    _main, _lock = _ident(), _thread.allocate_lock()
+
+
+if bare:
+    threads()
     for _name in ("micropython",):  # a path has no say in what is built in
         sys.modules[_name] = __import__("_" + _name).module

@@ -114,4 +114,6 @@ def boot():
         raise  # a soft reset
     except BaseException as e:
         sys.print_exception(e)
+    if not _board.bare:
+        __import__("_spin")
     os.putenv("MICROPYINSPECT", "1")  # the REPL is next

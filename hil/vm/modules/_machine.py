@@ -1,6 +1,5 @@
 """The names of ``machine`` that the firmware of a door does not use, and on a bare board all of them."""
 
-import _spin
 from _adc import ADC, ADCBlock
 from _analog import DAC, TouchPad
 from _count import Counter, Encoder

@@ -2,8 +2,8 @@
 has the VM's scheduler run it in the main thread, between two of its bytecodes. A main thread that sits in a system call, as it
 does at the prompt, is called out of it by a signal, which the model sends on request.
 
-The thread allocates nothing and touches no object of the program: this VM has no lock around its interpreter. Only bare
-boards have it, from the import of this module on: it wakes 500 times a second.
+The thread allocates nothing and touches no object of the program: this VM has no lock around its interpreter. A bare
+board has it, and a door's at its prompt: it wakes 500 times a second, and 100 times where nothing happens.
 """
 
 import _thread
@@ -16,6 +16,8 @@ import utime
 from micropython import const
 
 _LOOK_MS = const(2)
+_CALM = const(250)  # looks that found nothing, and no timer: then it looks less often
+_CALM_MS = const(10)
 _BACK_OFF_US = const(
     300
 )  # for the scheduled call to be run, or for the program to take it from the link itself
@@ -45,11 +47,12 @@ def _look():
     global _asked
     poll = uselect.poll()
     poll.register(_board.fd, uselect.POLLIN)
-    since = 0
+    since = calm = 0
     while True:
         came = False
-        for _ in poll.ipoll(1 if _board.alarms else _LOOK_MS):
+        for _ in poll.ipoll(1 if _board.alarms else _LOOK_MS if calm < _CALM else _CALM_MS):
             came = True
+        calm = 0 if came or _board.alarms else calm + 1
         if (came or _due()) and not _asked:
             _asked = True
             since = utime.ticks_ms()
@@ -64,5 +67,7 @@ def _look():
             utime.sleep_us(_BACK_OFF_US)
 
 
+if not _board.bare:
+    import _prompt  # a door's board, whose firmware does not run
 if _board.bare:
     _thread.start_new_thread(_look, ())

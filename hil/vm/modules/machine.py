@@ -22,13 +22,14 @@ _NAME = const(6)
 _KEEP = const(2)  # an output or a hold that stays as it is
 _PINS = const(0xFF0EFFFFFF)  # those that an ESP32 has
 _FIRST_INPUT_ONLY = const(34)
-_PERIPHERALS = {"PWM": "_pwm", "Timer": "_timer", "RTC": "_rtc", "WDT": "_wdt", "UART": "_uart"}
 _freq = 160000000
 _pins = {}
 
 
 def __getattr__(name):
-    return getattr(__import__(_PERIPHERALS.get(name, "_machine")), name)
+    # A module's name that is made up when it is asked for is no name until then.
+    alone = name in ("PWM", "Timer", "RTC", "WDT", "UART")
+    return getattr(__import__("_" + name.lower() if alone else "_machine"), name)
 
 
 class Pin(PinBase):
@@ -47,7 +48,8 @@ class Pin(PinBase):
         if pin is None:
             pin = _pins[id] = super().__new__(cls)
             pin.gpio = id
-            pin._mode = pin._pull = pin._level = pin._told = pin._edges = 0
+            pin._mode = pin._pull = pin._level = pin._edges = 0
+            pin._told = -1  # what its level is, it knows when it is configured
             pin._handler = None
             pin._net = 0  # 1 if another pin of this chip is on its wire
         return pin
@@ -177,8 +179,9 @@ def enable_irq(state):
 if _board.bare:
     import gc
 
+    import _spin
     from _machine import *
 
     gc.collect()  # what loading leaves behind would lie between what stays
-    del gc, __getattr__  # what is not there is not to be imported, too
+    del gc, _spin, __getattr__  # what is not there is not to be imported, too
     _board.hello()  # the model is there from now on: what follows takes its own time only
