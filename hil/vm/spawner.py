@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-import json
+import marshal
 import os
 import signal
 import socket
@@ -12,8 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from hil.vm.orders import FORK, KILL, MAP, VM_LINK_FD
 from hil.vm.poke import poke
 
 MAX_SPAWNS = 16  # requests on the way at once; they must fit the socket's buffer
@@ -80,8 +81,10 @@ class Zygote:
         self._spawns: dict[int, asyncio.Future[VmProcess]] = {}
         self._vms: dict[int, VmProcess] = {}
         self._doomed: list[int] = []
+        self._mapped: set[bytes] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._orders: socket.socket | None = None
 
     @classmethod
     async def start(cls) -> Self:
@@ -95,17 +98,17 @@ class Zygote:
         return self._process.pid
 
     def _launch(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        self._control, control = _socketpair()
+        self._orders, orders = _socketpair()
+        with control, orders:
+            theirs = control.fileno(), orders.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hil.vm.zygote", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "hil.vm.zygote", *map(str, theirs)],
+                pass_fds=theirs,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
             )
-        ours.setblocking(False)
-        self._control = ours
-        asyncio.get_running_loop().add_reader(ours, self._readable)
+        asyncio.get_running_loop().add_reader(self._control, self._readable)
 
     async def spawn(
         self,
@@ -123,23 +126,27 @@ class Zygote:
         ``images`` are mapped into the VM; each name becomes an environment variable ``address,length``. So are the files
         of ``own``, which no other VM has and which this one may write to.
         """
-        if self._control is None:
-            raise ZygoteError("the zygote is not running")
         number = next(self._ids)
-        request = {
-            "op": "spawn",
-            "id": number,
-            "argv": ["micropython", *argv],
-            "env": dict(env),
-            "images": {name: str(path) for name, path in images.items()},
-            "own": {name: str(path) for name, path in (own or {}).items()},
-            "cwd": str(cwd),
-        }
+        where = _pairs(images)
+        order = (
+            number,
+            [word.encode() for word in ("micropython", *argv)],
+            _pairs({**env, "LATCHWORK_LINK": VM_LINK_FD}),
+            where,
+            _pairs(own or {}),
+            os.fsencode(cwd),
+        )
         async with self._slots:
+            if self._control is None or self._orders is None:
+                raise ZygoteError("the zygote is not running")
             answer: asyncio.Future[VmProcess] = asyncio.get_running_loop().create_future()
             self._spawns[number] = answer
             try:
-                socket.send_fds(self._control, [json.dumps(request).encode()], [terminal, link.fileno()])
+                for path in {path for _, path in where} - self._mapped:
+                    self._control.send(MAP + path)
+                    self._mapped.add(path)
+                socket.send_fds(self._orders, [marshal.dumps(order)], [terminal, link.fileno()])
+                self._control.send(FORK)
                 return await asyncio.wait_for(answer, SPAWN_DEADLINE)
             except (BlockingIOError, ConnectionError, TimeoutError) as error:
                 raise ZygoteError(f"the zygote does not answer: {error!r}") from error
@@ -154,9 +161,8 @@ class Zygote:
 
     def _kill_all(self) -> None:
         while self._doomed and self._control is not None:
-            request = {"op": "kill", "pids": self._doomed[:MAX_KILLS]}
             try:
-                self._control.send(json.dumps(request).encode())
+                self._control.send(KILL + " ".join(map(str, self._doomed[:MAX_KILLS])).encode())
             except BlockingIOError:
                 asyncio.get_running_loop().call_later(FULL_S, self._kill_all)
                 return
@@ -185,20 +191,20 @@ class Zygote:
         if not data:
             self._lost()
             return
-        self._accept(json.loads(data))
+        self._accept(*data.decode().split(maxsplit=2))
 
-    def _accept(self, message: dict[str, Any]) -> None:
-        if "exit" in message:
-            vm = self._vms.pop(message["pid"], None)
+    def _accept(self, word: str, number: str, rest: str) -> None:
+        if word == "ended":
+            vm = self._vms.pop(int(number), None)
             if vm is not None:
-                vm.ended(message["exit"])
+                vm.ended(int(rest))
             return
-        answer = self._spawns.get(message["id"])
-        if "error" in message:
+        answer = self._spawns.get(int(number))
+        if word == "failed":
             if answer is not None and not answer.done():
-                answer.set_exception(ZygoteError(message["error"]))
+                answer.set_exception(ZygoteError(rest))
             return
-        vm = self._vms[message["pid"]] = VmProcess(self, message["pid"])
+        vm = self._vms[int(rest)] = VmProcess(self, int(rest))
         if answer is None or answer.done():
             vm.kill()  # who asked for it has given up
         else:
@@ -209,7 +215,9 @@ class Zygote:
             return
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
-        self._control = None
+        if self._orders is not None:
+            self._orders.close()
+        self._control = self._orders = None
         for vm in self._vms.values():
             vm.ended(-signal.SIGKILL)
         self._vms.clear()
@@ -226,3 +234,14 @@ class Zygote:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _socketpair() -> tuple[socket.socket, socket.socket]:
+    """Ours, which does not block, and theirs."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def _pairs(names: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), str(value).encode()) for name, value in names.items()]

@@ -1,28 +1,28 @@
-"""The process that board VMs are forked from: MicroPython preloaded, no threads, no event loop, no signal that does anything.
+"""The process that board VMs are forked from: MicroPython preloaded, no threads, no event loop.
 
-Run as ``python -m hil.vm.zygote FD``; the client is ``hil/vm/spawner.py``. One JSON datagram per request and answer
-on a Unix SEQPACKET socket; a spawn request carries two descriptors (terminal, board link). Every process here dies
-with its parent (PR_SET_PDEATHSIG), and the zygote also ends when its control socket does, so a killed bench leaves
-nothing.
+Run as ``python -m hil.vm.zygote CONTROL ORDERS``; the client is ``hil/vm/spawner.py``. Both are Unix SEQPACKET sockets. An
+order with all that a VM needs, and its two descriptors (terminal, board link), lies ready in the second before the first says
+``FORK``: the child takes it. Answers are lines in the first: ``started ORDER PID`` and ``failed ORDER WHY`` by the child,
+``ended PID STATUS`` by the zygote. Every process here dies with its parent (PR_SET_PDEATHSIG), and the zygote also ends when
+its control socket does, so a killed bench leaves nothing.
 
-What can be prepared before the fork is prepared there: every line of Python that a child runs copies pages of the
-interpreter it shares with its siblings (reference counts), and that was most of a VM's memory.
+A page that the zygote writes to between two forks is one that no two VMs share, and so is one that a child writes to: every
+line of Python does (reference counts). That was most of a VM's memory. So the zygote does little but fork, and a child does
+what it must in few words. Of the handlers of signals it has CPython's in C, which do nothing in a VM.
 """
 
 import ctypes
 import gc
-import json
+import marshal
 import mmap
 import os
-import select
 import signal
 import socket
 import sys
-import termios
-from collections.abc import Mapping
-from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCSCTTY
+from typing import Any, NoReturn
 
 import micropython_unix
 
@@ -30,20 +30,22 @@ from hil.vm import poke
 from hil.vm.absent import remove_absent
 from hil.vm.identity import become_esp32
 from hil.vm.line_feed import keep_line_feeds
+from hil.vm.orders import FORK, KILL, MAP, MAX_ORDER, VM_LINK_FD
 
-MAX_REQUEST = 64 * 1024
-VM_LINK_FD = 3
 EXIT_NOT_STARTED = 70  # a child that failed before MicroPython ran; sysexits.h calls it an internal error
-_HIGH_FD = 16  # the zygote's own descriptors lie above the numbers a VM gets
 _MAX_FD = 65536
+_FD = 4  # bytes of a descriptor in a control message
+_TWO_FDS = socket.CMSG_SPACE(2 * _FD)
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.PyDLL(None)
+_prctl = _libc.prctl  # looked up once, not by each child
+_SIGKILL = int(signal.SIGKILL)
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel SIGKILL this process when ``parent`` ends; end now if it already has."""
-    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
+    if _prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) != 0:
+        raise OSError("prctl")
     if os.getppid() != parent:
         os._exit(1)
 
@@ -52,143 +54,105 @@ class Images:
     """ROM images mapped once; the VMs inherit the pages and execute bytecode in place."""
 
     def __init__(self) -> None:
-        self._mapped: dict[str, tuple[mmap.mmap, str]] = {}
+        self._mapped: dict[bytes, tuple[mmap.mmap, bytes]] = {}
 
-    @staticmethod
-    def shared(path: str) -> tuple[mmap.mmap, str]:
-        """A file of one board that it writes to: what it writes is in its memory at once. Close it after the fork."""
-        with Path(path).open("r+b") as f:
-            pages = mmap.mmap(f.fileno(), 0)
-        return pages, f"{ctypes.addressof(ctypes.c_char.from_buffer(pages))},{len(pages)}"
+    def share(self, path: bytes) -> bytes:
+        """As ``place``, for a file of one board that it writes to: what it writes is in its memory at once."""
+        return self._keep(path, mmap.mmap(os.open(path, os.O_RDWR), 0))
 
-    def place(self, path: str) -> str:
+    def place(self, path: bytes) -> bytes:
         """Map the image if it is new; return ``address,length`` for the VM's environment."""
         if path not in self._mapped:
-            with Path(path).open("rb") as f:
-                pages = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
-            address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
-            self._mapped[path] = (pages, f"{address},{len(pages)}")
+            file = os.open(path, os.O_RDONLY)
+            try:
+                return self._keep(path, mmap.mmap(file, 0, access=mmap.ACCESS_COPY))
+            finally:
+                os.close(file)
         return self._mapped[path][1]
+
+    def _keep(self, path: bytes, pages: mmap.mmap) -> bytes:
+        place = b"%d,%d" % (ctypes.addressof(ctypes.c_char.from_buffer(pages)), len(pages))
+        self._mapped[path] = (pages, place)
+        return place
 
 
 class Zygote:
     """Serves one bench."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, orders: socket.socket) -> None:
         self._control = control
+        self._orders = orders
         self._images = Images()
-        self._pids: dict[int, int] = {}  # of VMs that have not been reaped, by pidfd
-        with select.epoll() as events:
-            self._events = select.epoll.fromfd(fcntl(events.fileno(), F_DUPFD_CLOEXEC, _HIGH_FD))
-        self._events.register(control, select.EPOLLIN)
-        self._null = _high(os.open(os.devnull, os.O_RDWR))
+        self._pid = os.getpid()
 
     def serve(self) -> None:
         """Until the bench closes the control socket."""
-        while True:
-            for fd, _ in self._events.poll():
-                if fd in self._pids:
-                    self._reap(fd)
-                elif not self._serve_one():
-                    return
+        while word := self._control.recv(MAX_ORDER):
+            if word == FORK:
+                if os.fork() == 0:
+                    self._become_vm()
+            elif word[:1] == MAP:
+                with suppress(OSError):  # the child will try for itself, and say why it cannot
+                    self._images.place(word[1:])
+            elif word[:1] == KILL:
+                for pid in word[1:].split():
+                    self._kill(int(pid))
 
-    def end(self) -> None:
-        for pid in self._pids.values():
-            os.kill(pid, signal.SIGKILL)
-
-    def _serve_one(self) -> bool:
-        data, fds, _, _ = socket.recv_fds(self._control, MAX_REQUEST, 2)
-        if not data:
-            return False
-        request = json.loads(data)
-        if request["op"] == "kill":
-            for pid in set(request["pids"]).intersection(self._pids.values()):
+    @staticmethod
+    def _kill(pid: int) -> None:
+        """One of ours that has not ended; any other process may have its number by now."""
+        with suppress(ChildProcessError):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 os.kill(pid, signal.SIGKILL)
-            return True
+
+    def reap(self, *_: Any) -> None:
+        """Handler of SIGCHLD: tell of all that have ended."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._control.send(b"ended %d %d" % (ended[0], os.waitstatus_to_exitcode(ended[1])))
+
+    def _become_vm(self) -> NoReturn:
+        """In the child: take the order, and run it."""
+        number = -1
         try:
-            env = {**request["env"], **{k: self._images.place(p) for k, p in request["images"].items()}}
-            own = [(name, *self._images.shared(path)) for name, path in request["own"].items()]
-            try:
-                env.update({name: place for name, _, place in own})
-                pid = self._spawn(request["argv"], env, request["cwd"], fds)
-            finally:
-                for _, pages, _ in own:
-                    pages.close()
-            answer = {"id": request["id"], "pid": pid}
-        except OSError as error:
-            answer = {"id": request["id"], "error": str(error)}
-        finally:
-            for fd in fds:
-                os.close(fd)
-        self._tell(answer)
-        return True
-
-    def _spawn(self, argv: list[str], env: Mapping[str, str], cwd: str, fds: list[int]) -> int:
-        """Wear the VM's folder, environment and descriptors, fork, and take them off again."""
-        os.chdir(cwd)
-        set_environment({**env, "LATCHWORK_LINK": str(VM_LINK_FD)})
-        terminal, link = (_high(os.dup(fd)) for fd in fds)
-        try:
-            for fd in (0, 1):
-                os.dup2(terminal, fd)
-            os.dup2(link, VM_LINK_FD)
-            pid = fork_vm(argv, terminal)
-        finally:
-            for fd in (0, 1, VM_LINK_FD):
-                os.dup2(self._null, fd)
-            os.close(terminal)
-            os.close(link)
-            os.chdir("/")
-        pidfd = _high(os.pidfd_open(pid))
-        self._pids[pidfd] = pid
-        self._events.register(pidfd, select.EPOLLIN)
-        return pid
-
-    def _reap(self, pidfd: int) -> None:
-        self._events.unregister(pidfd)
-        os.close(pidfd)
-        pid, status = os.waitpid(self._pids.pop(pidfd), 0)
-        self._tell({"pid": pid, "exit": os.waitstatus_to_exitcode(status)})
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._control.send(json.dumps(message).encode())
-
-
-def set_environment(env: Mapping[str, str]) -> None:
-    """Of the C library only, which is where MicroPython's ``os.getenv`` looks."""
-    _libc.clearenv()
-    for name, value in env.items():
-        _libc.setenv(name.encode(), value.encode(), 1)
-
-
-def fork_vm(argv: list[str], terminal: int) -> int:
-    """Fork a VM in a session of its own on ``terminal``; the child does not return."""
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            die_with_parent(parent)
-            os.setsid()
-            ioctl(terminal, termios.TIOCSCTTY, 0)
-            os.dup2(terminal, 2)
+            die_with_parent(self._pid)
+            data, ancillary, _, _ = self._orders.recvmsg(MAX_ORDER, _TWO_FDS)
+            # Of bytes only: a str would be interned, in a table of the size of a megabyte.
+            number, argv, env, images, own, cwd = marshal.loads(data)  # noqa: S302 - our own bench's
+            os.chdir(cwd)
+            for name, value in env:
+                os.putenv(name, value)
+            for name, path in images:
+                os.putenv(name, self._images.place(path))
+            for name, path in own:
+                os.putenv(name, self._images.share(path))
+            _wear(ancillary[0][2])
+            self._control.send(b"started %d %d" % (number, os.getpid()))
             os.closerange(VM_LINK_FD + 1, _MAX_FD)
-            os._exit(micropython_unix.run_main(argv) & 0xFF)
+            os._exit(micropython_unix.run_main([word.decode() for word in argv]) & 0xFF)
+        except OSError as error:
+            self._control.send(b"failed %d %s" % (number, str(error).encode()))
         finally:
             os._exit(EXIT_NOT_STARTED)  # never return into the zygote's loop
-    return pid
 
 
-def _high(fd: int) -> int:
-    """The same file above the VM's numbers; ``fd`` is closed."""
-    moved = fcntl(fd, F_DUPFD_CLOEXEC, _HIGH_FD)
-    os.close(fd)
-    return moved
+def _wear(descriptors: bytes) -> None:
+    """A session of its own on the terminal, which is the first of two descriptors, and the link in its place."""
+    terminal = int.from_bytes(descriptors[:_FD], sys.byteorder)
+    os.setsid()
+    ioctl(terminal, TIOCSCTTY, 0)
+    os.dup2(terminal, 0)
+    os.dup2(terminal, 1)
+    os.dup2(terminal, 2)
+    os.dup2(int.from_bytes(descriptors[_FD:], sys.byteorder), VM_LINK_FD)
 
 
 def main() -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the bench's terminal is the bench's business
-    zygote = Zygote(socket.socket(fileno=_high(int(sys.argv[1]))))
+    zygote = Zygote(*(socket.socket(fileno=int(number)) for number in sys.argv[1:3]))
+    signal.signal(signal.SIGCHLD, zygote.reap)
+    _libc.clearenv()  # that of the C library, where MicroPython's ``os.getenv`` looks
     become_esp32()
     remove_absent()
     keep_line_feeds()
@@ -196,10 +160,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages the VMs share
     gc.disable()
-    try:
-        zygote.serve()
-    finally:
-        zygote.end()
+    zygote.serve()
 
 
 if __name__ == "__main__":
