@@ -28,6 +28,8 @@ AT_ONCE = 8  # boards that wait for them at once
 IN_FLIGHT = 24  # boards that connect at once: more only keep each other from it on a few cores
 ROOM_M = 40.0  # between two doors, for walls take nothing here: a phone hears some 50 of them, not the whole building
 QUIET_S = 20.0  # without any board coming back, after which the others are missing
+RETURN_QUIET_S = 60.0  # the same after an outage: a board that was turned away waits for up to 20 s, and stands in line for 15
+LOOK_S = 1.0
 SETTLE_S = 60.0
 IDLE_S = 5.0
 DARK_S = (0.2, 3.0)  # how long a board is without power in the chaos phase
@@ -187,13 +189,30 @@ class Fleet:
         self.report.chaos_faults.append(
             f"{len(doors)} boards without power for {DARK_S[0]:g} to {DARK_S[1]:g} s"
         )
-        await self._all_back("chaos", len(doors))
+        outage_over = time.monotonic()
+        await self._all_back("chaos", len(doors), RETURN_QUIET_S)
         self.report.chaos = self._reached(len(doors), self._presence.last - began)
+        self.report.returned = await self._sessions_again(outage_over)
+
+    async def _sessions_again(self, since: float) -> Reached:
+        """Until all boards have a session, or for some time none more has."""
+        boards, back, last = self.plan.devices, 0, time.monotonic()
+        away: list[str] = []
+        while back < boards and time.monotonic() - last < RETURN_QUIET_S:
+            away = [self._names[d["id"]] for d in await self._devices() if not d["connected"]]
+            if boards - len(away) > back:
+                back, last = boards - len(away), time.monotonic()
+            self._say("return", back, boards)
+            if away:
+                await asyncio.sleep(LOOK_S)
+        return Reached(
+            boards=boards, connected=back, missing=away[:NAMED], took_s=round(last - since, 2), seconds=None
+        )
 
     async def count(self) -> None:
         """How many records are missing in the cloud, once all has settled; whether the fleet is as it should be."""
         self.report.lost = await self._settled()
-        reached = [r for r in (self.report.ramp, self.report.chaos) if r is not None]
+        reached = [r for r in (self.report.ramp, self.report.chaos, self.report.returned) if r is not None]
         refused = [u.failed for u in (self.report.remote, self.report.bluetooth) if u is not None]
         complete = all(r.connected == r.boards for r in reached)
         self.report.ok = complete and not any(refused) and not self.report.lost
@@ -217,10 +236,10 @@ class Fleet:
         await asyncio.sleep(self._random.uniform(*DARK_S))
         await self._switch_on(door)
 
-    async def _all_back(self, phase: str, boards: int) -> None:
+    async def _all_back(self, phase: str, boards: int, quiet_s: float = QUIET_S) -> None:
         """Until all are back, or for some time none."""
         back, since = 0, time.monotonic()
-        while back < boards and time.monotonic() - since < QUIET_S:
+        while back < boards and time.monotonic() - since < quiet_s:
             if (now := len(self._presence.back())) > back:
                 back, since = now, time.monotonic()
             self._say(phase, back, boards)

@@ -36,7 +36,9 @@ class Spread(_Part):
 
 
 class Reached(_Part):
-    """Boards that were switched on. ``seconds`` are those of each, until the record of that boot was in the cloud's log."""
+    """Boards that were waited for. ``seconds`` are those of each, from its power-on until the record of that boot was in the
+    cloud's log.
+    """
 
     boards: int
     connected: int
@@ -76,7 +78,10 @@ class FleetReport(_Part):
     hold_s: float = 0.0
     remote: Unlocks | None = None
     bluetooth: Unlocks | None = None
-    chaos: Reached | None = None
+    chaos: Reached | None = Field(default=None, description="Boards that lost their power.")
+    returned: Reached | None = Field(
+        default=None, description="All boards, from when gateway and cloud served again to the last session."
+    )
     chaos_faults: list[str] = Field(default_factory=list)
     lost: int | None = None
     error: str | None = None

@@ -65,6 +65,7 @@ def test_a_small_fleet_goes_through_every_phase(tmp_path: Path) -> None:
     assert report["lost"] == 0
     assert (report["ramp"]["boards"], report["ramp"]["connected"]) == (6, 6)
     assert (report["chaos"]["boards"], report["chaos"]["connected"]) == (2, 2)
+    assert (report["returned"]["boards"], report["returned"]["connected"]) == (6, 6)
     assert report["remote"]["took"]["n"] + report["bluetooth"]["took"]["n"] >= 6
     assert 0 < report["idle"]["vm_kib"]["p50"] < 16_384
     assert "provision: 6 of 6" in ended.stderr
