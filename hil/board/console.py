@@ -96,7 +96,9 @@ class Console:
         self._listeners.append(listener)
 
     def say(self, text: str) -> None:
-        """What the chip itself prints, such as the banner of a soft reset."""
+        """What the chip itself prints, such as the banner of a soft reset; behind what its VM has printed."""
+        while self._from_vm():
+            pass
         self._show(text.encode())
 
     def restarted(self) -> None:
@@ -119,10 +121,14 @@ class Console:
         for fd in (self._vm_master, self.vm_terminal, self._tool_master, self._tool_slave):
             os.close(fd)
 
-    def _from_vm(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+    def _from_vm(self) -> bool:
+        """Show what it has printed; False if that is nothing."""
+        try:
             data = os.read(self._vm_master, _CHUNK)
-            self._show(self._newlines.cooked(data) if self.raw else data)
+        except BlockingIOError:
+            return False
+        self._show(self._newlines.cooked(data) if self.raw else data)
+        return True
 
     def _show(self, data: bytes) -> None:
         self._log += data

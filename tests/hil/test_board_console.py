@@ -1,6 +1,7 @@
 """Outside tools on the board's console: they see a serial port with a MicroPython behind it."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
 
-from hil.board.console import MAX_LOG
+from hil.board.console import MAX_LOG, Console
 from hil.board.signals import WaitTimeout
 from tests.hil.board_rig import DEADLINE, powered
 
@@ -148,3 +149,13 @@ async def test_a_program_that_takes_ctrl_c_as_a_character_gets_it(tmp_path: Path
         await board.console.wait_for("reads", DEADLINE)
         board.console.write(b"\x03")
         await board.console.wait_for("^3\r?$", DEADLINE)
+
+
+async def test_a_soft_reset_is_told_behind_the_last_words_of_its_program() -> None:
+    console = Console(lambda: None, lambda: False, lambda: None)
+    try:
+        os.write(console.vm_terminal, b"last words\r\n" * 200)
+        console.say("MPY: soft reboot\r\n")
+        assert console.text == "last words\n" * 200 + "MPY: soft reboot\n"
+    finally:
+        console.close()
