@@ -34,7 +34,7 @@ class _Sink(io.TextIOBase):
             try:
                 self._put(told + text)
                 self._lost = 0
-            except OSError:
+            except (OSError, ValueError):  # of a file that was closed, ValueError
                 self._lost += 1
         return len(text)
 

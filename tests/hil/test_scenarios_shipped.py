@@ -3,6 +3,7 @@
 import asyncio
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from hil.scenario.cli import SHIPPED
@@ -13,6 +14,7 @@ from hil.scenario.run import Options, run_files
 AT_ONCE = 2  # and one alone: a reader at the door keeps its bits apart in real time
 
 
+@pytest.mark.timeout(300)  # 28 scenarios
 def test_every_shipped_scenario_passes() -> None:
     """Those that kill gateway or cloud have a site of their own meanwhile."""
     told = StringIO()

@@ -48,6 +48,12 @@ def test_nobody_who_reads_the_log_is_no_reason_to_end() -> None:
         log.warning("nobody hears")
 
 
+def test_a_file_that_was_closed_too_early_is_no_reason_to_end(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file, logged_to(file):
+        file.close()
+        log.warning("nobody hears")
+
+
 def test_a_server_that_logs_to_a_full_disk_ends_well() -> None:
     program = (
         "import logging, structlog; from protocol.host.logs import log_json; log_json();"
