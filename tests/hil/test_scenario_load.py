@@ -19,6 +19,7 @@ from hil.scenario.document import ScenarioError, parse
 from hil.scenario.load import ScenarioFile, load, loaded
 from hil.scenario.quantities import seconds, shown
 from hil.scenario.schema import schema
+from hil.scenario.steps import Step
 
 FILES = sorted(SHIPPED.glob("*.yaml"))
 HEAD = "name: A test\nboards:\n  lamp: {firmware: none}\n"
@@ -247,3 +248,12 @@ def test_a_rig_with_little_runs_what_needs_little_and_each_fault_of_a_board_says
     assert needed <= EVERYTHING == ABOUT.keys()
     plain = {name for name, verb in FAULTS.items() if not verb.capability}
     assert plain == {"kill", "stop", "start", "freeze", "thaw", "full-disk", "brown-out", "heal"}
+
+
+def test_every_step_and_every_fault_is_shown_by_a_scenario_that_comes_with_the_bench() -> None:
+    def paths(steps: tuple[Step, ...]) -> set[tuple[str, ...]]:
+        return {step.path for step in steps}.union(*(paths(step.steps) for step in steps))
+
+    cases = [case for file in FILES for case in load(file).cases]
+    shown = set[tuple[str, ...]]().union(*(paths(case.steps + case.afterwards) for case in cases))
+    assert {verb.path for verb in (*VERBS.values(), *FAULTS.values())} <= shown
