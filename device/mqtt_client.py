@@ -44,7 +44,7 @@ class Overdue(OSError):
 
 class MqttClient:
     """One client id at one broker. `received(topic, payload)` is called in the reading task and must not wait; the payload
-    is good until the next packet comes. `uptime_ms` never wraps. `reached`: whether somebody answered the last connect.
+    is good until the next packet comes. `uptime_ms` never wraps. `open`: whether the port was, at the last connect.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MqttClient:
         self._ping_sent: "Any" = None  # ticks while an answer is due
         self._overdue = ""
         self._reader: "Any" = None
-        self.connected = self.reached = False
+        self.connected = self.open = False
 
     async def connect(
         self, host: str, port: int, context: "PinnedContext", server_name: str, topics: "List[str]"
@@ -76,11 +76,11 @@ class MqttClient:
         self._decoder = mqtt.Decoder(_MAX_PACKET, self._body)
         self._ping_sent = self._write_began = None
         self._overdue = ""
-        self.reached = False
+        self.open = False
         self._write_lock = asyncio.Lock()  # the one before may be held by a task that was cancelled
         try:
             await _within(_CONNECT_MS, self._socket.connect(host, port, context, server_name))
-            self.reached = True
+            self.open = True
             await _within(_LET_IN_MS, self._send(mqtt.encode_connect(self._client_id, _KEEP_ALIVE_S)))
             await _within(_ANSWER_MS, self._until(mqtt.CONNACK))
             await _within(_ANSWER_MS, self._subscribe(topics))

@@ -133,7 +133,7 @@ class Uplink:
                 counters.up("uplink_memory")
                 sys.print_exception(e)
             self._apply_postponed()
-            cap_ms = _MAX_TURNED_AWAY_MS if self._client.reached else _MAX_RETRY_MS
+            cap_ms = _MAX_TURNED_AWAY_MS if self._client.open else _MAX_RETRY_MS
             await asyncio.sleep_ms(self._backoff.next_ms(cap_ms))
 
     async def _connect(self) -> None:
