@@ -25,6 +25,7 @@ _WAVE = 0x50  # an interrupt of channel BUS, as only bare boards look at it
 _KEEP = 2
 _NO_PIN = 255
 MAX_IRQ_HZ = 5000  # of a PWM signal whose edges interrupt: a chip's core would be lost above it, too
+_TAKEN_S = 1.0  # for a VM that has no processor
 _MAX_LATE = 64  # edges that are told at once after the event loop was late; older ones are lost
 
 PinListener = Callable[[str, int, int], None]
@@ -160,11 +161,19 @@ class Pins:
     def level(self, name: str | int) -> int:
         return self[name].level.value
 
-    def set_input(self, name: str | int, level: int | None) -> None:
-        """Drive a pin from outside; None lets go of it."""
+    def set_input(self, name: str | int, level: int | None, t_us: int | None = None) -> None:
+        """Drive a pin from outside, now or since ``t_us``; None lets go of it."""
         pin = self[name]
         pin.wire(level)
-        self._settle(pin.net, now_us())
+        self._settle(pin.net, now_us() if t_us is None else t_us)
+
+    async def set_inputs(self, edges: Iterable[tuple[str, int | None, int]]) -> None:
+        """Tell the firmware at once of edges that lie behind: (name, level, time) of each, in order. Returns when the VM has
+        them, or does not take them in time."""
+        with self._link.together():
+            for edge in edges:
+                self.set_input(*edge)
+        await self._link.taken(_TAKEN_S)
 
     def set_idle(self, number: int, level: int) -> None:
         """Give a pin a resistor outside, that pulls it up or not while nothing drives it."""

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import time
+from collections.abc import Iterator
 
 from hil.board.description import Keypad, Wiegand
 from hil.board.pins import Pins
-from hil.board.signals import Observable
+from hil.board.signals import Observable, now_us
 
 KEYS = ("123", "456", "789", "*0#")
 _CODES = "0123456789*#"
@@ -51,20 +51,21 @@ class WiegandReader:
         await self.send(f"{code:04b}" if bits == 4 else f"{15 - code:04b}{code:04b}")
 
     async def send(self, burst: str) -> None:
-        """Any bits, in real time; returns when the line has been still for longer than a controller waits."""
-        for bit in burst:
-            self._pulse("d1" if bit == "1" else "d0")
+        """Any bits, in real time; returns when the line has been still for longer than a controller waits.
+
+        The controller hears of all of them after the last, each with its time: however busy the host is, nothing comes between
+        two bits and makes them two bursts."""
+        begin = now_us()
+        await asyncio.sleep(len(burst) * self._about.spacing_us / 1e6)
+        await self._pins.set_inputs(self._edges(burst, begin))
         await asyncio.sleep(self._about.pause_ms / 1e3)
 
-    def _pulse(self, line: str) -> None:
-        """A reader has a clock of its own: nothing else of the bench may come between two bits, and make them two bursts."""
-        wired = line not in self.cut
-        if wired:
-            self._pins.set_input(f"wiegand_{line}", 0)
-        time.sleep(self._about.pulse_us / 1e6)
-        if wired:
-            self._pins.set_input(f"wiegand_{line}", None)
-        time.sleep((self._about.spacing_us - self._about.pulse_us) / 1e6)
+    def _edges(self, burst: str, begin: int) -> Iterator[tuple[str, int | None, int]]:
+        for number, bit in enumerate(burst):
+            line, at = f"d{bit}", begin + int(number * self._about.spacing_us)
+            if line not in self.cut:
+                yield f"wiegand_{line}", 0, at
+                yield f"wiegand_{line}", None, at + int(self._about.pulse_us)
 
 
 class KeyMatrix:

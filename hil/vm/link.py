@@ -6,11 +6,15 @@ channels go on.
 """
 
 import asyncio
+import contextlib
 import errno
 import inspect
 import socket
+import sys
+import termios
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from fcntl import ioctl
 from typing import Protocol
 
 from hil.log import Log
@@ -23,6 +27,7 @@ __all__ = ["BLE", "BUS", "CORE", "GPIO", "NET", "NVS", "UART", "Channel", "Link"
 log = Log(__name__)
 
 MAX_BACKLOG = 256 * 1024  # bytes waiting for a VM that does not read; more is dropped and counted
+LOOK_S = 0.002
 MAX_PENDING = 1024  # frames of one channel waiting behind an async answer
 
 Answer = bytes | None | Awaitable[bytes | None]
@@ -59,6 +64,7 @@ class Link:
         self._failures = Counter[tuple[int, int]]()  # by channel and operation
         self._sock: socket.socket | None = None
         self._decoder = wire.Decoder()
+        self._held: bytearray | None = None
         self._outbox: Outbox | None = None  # of a VM that died it tells nothing: the reader does
 
     @property
@@ -167,7 +173,28 @@ class Link:
             payload = number.to_bytes(4, "little", signed=True)
             self._send(wire.encode(wire.ERROR, frame.channel, frame.op, payload, frame.t_us))
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is sent meanwhile comes to the VM at once: its program does not run between two of it."""
+        self._held = bytearray()
+        try:
+            yield
+        finally:
+            held, self._held = bytes(self._held), None
+            if held:
+                self._send(held)
+
+    async def taken(self, timeout: float) -> None:
+        """Wait until the VM has read what was sent to it, at most so many seconds."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while self._sock is not None and _unread(self._sock) and loop.time() < end:  # noqa: ASYNC110  (nothing tells)
+            await asyncio.sleep(LOOK_S)
+
     def _send(self, frame: bytes) -> None:
+        if self._held is not None:
+            self._held += frame
+            return
         if self._outbox is not None and not self._outbox.send(frame):
             self._drop("link_interrupt_dropped")
 
@@ -180,3 +207,8 @@ class Link:
 def _is_told(count: int) -> bool:
     """The first, second, fourth, eighth, ...: a peer that goes on for ever must not fill the disk with our log."""
     return count & (count - 1) == 0
+
+
+def _unread(sock: socket.socket) -> int:
+    """Bytes that the other end has not read."""
+    return int.from_bytes(ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
