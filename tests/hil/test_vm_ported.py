@@ -3,8 +3,9 @@
 import socket
 import struct
 import threading
+from pathlib import Path
 
-from tests.hil.board_rig import DEADLINE
+from tests.hil.board_rig import DEADLINE, bare
 from tests.hil.machine_vm import printed
 
 
@@ -137,3 +138,25 @@ def test_micropython_shows_itself_as_built_in_and_has_the_port_s_names() -> None
         "  opt_level -- <function>",
     ]
     assert said[-1] == "<module 'micropython'> False"
+
+
+def test_modules_are_the_board_s_under_their_older_names_too() -> None:
+    assert printed(
+        """
+        import machine, uos, utime
+        import os, time
+        print(uos is os, utime is time, uos.uname().sysname)
+        fired = []
+        machine.Timer(0).init(period=5, callback=fired.append)
+        utime.sleep_ms(50)
+        machine.RTC().datetime((2026, 1, 2, 0, 3, 4, 5, 0))
+        print(len(fired) > 2, utime.localtime()[:6], machine.RTC().datetime()[:3])
+        """
+    ) == ["True True esp32", "True (2026, 1, 2, 3, 4, 5) (2026, 1, 2)"]
+
+
+async def test_a_board_that_stays_has_all_older_names(tmp_path: Path) -> None:
+    async with bare(tmp_path) as board:
+        board.console.write("import uselect, select, usocket, socket, uos, os\r")
+        board.console.write("print('same', uselect is select, usocket is socket, uos is os)\r")
+        await board.console.wait_for("^same True True True", DEADLINE)

@@ -9,6 +9,7 @@ import sys
 
 import uos as os
 import uselect
+import usocket  # for those that are loaded when its name is the board's
 import utime
 from micropython import const
 
@@ -300,3 +301,5 @@ if bare:
     threads()
     for _name in ("micropython",):  # a path has no say in what is built in
         sys.modules[_name] = __import__("_" + _name).module
+    if not os.getenv("LATCHWORK_FLASH"):  # else _boot chooses a socket first
+        __import__(b"_alias".decode())  # as a text it would be a name in the heap of a door

@@ -8,8 +8,8 @@ import sys
 
 import _board
 import _flash
-import uos as os
 import vfs
+from _board import os
 
 import __main__
 
@@ -59,6 +59,8 @@ def _mount():
         sys.modules["socket"] = __import__("_socket")
     elif not _board.bare:
         sys.modules["socket"] = __import__("usocket")  # a tuple for each address would cost heap
+    if _board.bare:
+        __import__(b"_alias".decode())
     flash = _flash.Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:

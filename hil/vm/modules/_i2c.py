@@ -4,7 +4,7 @@ import struct
 
 import _board
 import machine
-import utime
+from _board import utime
 from _i2c_target import find, targets, transfer
 from _until import until
 from micropython import const

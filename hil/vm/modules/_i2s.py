@@ -4,7 +4,7 @@ from io import IOBase
 
 import _board
 import machine
-import utime
+from _board import utime
 from _until import until
 from micropython import const
 

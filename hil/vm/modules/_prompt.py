@@ -6,7 +6,7 @@ import gc
 import sys
 
 import _board
-import uos as os
+from _board import os
 from micropython import const
 
 _ROOM = const(32768)

@@ -7,7 +7,7 @@ in between is not the board's time.
 import _board
 import machine
 import umachine
-import utime
+from _board import utime
 from _pin import waves
 from _until import until
 from micropython import const

@@ -4,7 +4,7 @@ import struct
 
 import _board
 import machine
-import utime
+from _board import utime
 from micropython import const
 
 _PLAY = const(7)  # of the GPIO channel

@@ -5,7 +5,7 @@ was started with until something is written over it.
 """
 
 import uctypes
-import uos as os
+from _board import os
 from _flash import BLOCK, Flash
 
 

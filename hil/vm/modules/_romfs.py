@@ -1,7 +1,7 @@
 """``vfs.rom_ioctl``: the partition ``romfs``, as a block device that is also mapped into memory."""
 
 import uctypes
-import uos
+from _board import os as uos
 from _partition import Partition
 from micropython import const
 

@@ -3,7 +3,7 @@
 import struct
 
 import _board
-import utime
+from _board import utime
 
 
 class RTC:

@@ -50,7 +50,7 @@ def _woken(kind):
 
 def lightsleep(time_ms=None):
     global _reason
-    import utime
+    from _board import utime
 
     end = None if time_ms is None else utime.ticks_add(utime.ticks_ms(), time_ms)
     while True:

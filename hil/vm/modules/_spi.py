@@ -2,7 +2,7 @@
 
 import _board
 import machine
-import utime
+from _board import utime
 from _until import until
 from micropython import const
 

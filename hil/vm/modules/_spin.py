@@ -11,8 +11,7 @@ import struct
 
 import _board
 import micropython
-import uselect
-import utime
+from _board import uselect, utime
 from micropython import const
 
 _LOOK_MS = const(2)

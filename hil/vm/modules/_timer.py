@@ -2,7 +2,7 @@
 milliseconds, and never early."""
 
 import _board
-import utime
+from _board import utime
 
 _timers = {}
 

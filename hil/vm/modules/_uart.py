@@ -5,7 +5,7 @@ from io import IOBase
 
 import _board
 import machine
-import utime
+from _board import utime
 from micropython import const
 
 _INIT = const(0)

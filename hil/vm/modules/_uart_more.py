@@ -62,7 +62,7 @@ class UART(_uart.UART):
         return count
 
     def sendbreak(self):
-        import utime
+        from _board import utime
 
         self.flush()
         symbols = 1 + self.bits + (self.parity is not None) + self.stop

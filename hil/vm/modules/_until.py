@@ -3,7 +3,7 @@
 import time
 
 import _board
-import utime
+from _board import utime
 from micropython import const
 
 _EARLY_US = const(2500)  # what the host's scheduler may be late by

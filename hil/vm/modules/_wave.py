@@ -2,7 +2,7 @@
 
 import struct
 
-import utime
+from _board import utime
 from micropython import const
 
 _BRIEF_NS = const(1000)  # a pulse that no instruction is fast enough to see

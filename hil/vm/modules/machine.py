@@ -6,7 +6,7 @@ import struct
 
 import _board
 import umachine
-import utime
+from _board import utime
 from micropython import const
 from umachine import PinBase, mem8, mem16, mem32, soft_reset
 

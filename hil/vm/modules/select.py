@@ -9,12 +9,10 @@ import struct
 
 import _board
 import uctypes
-import uselect
-import usocket
-import utime
+from _board import uselect, usocket, utime
 from micropython import const
-from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT
 
+POLLERR, POLLHUP, POLLIN, POLLOUT = uselect.POLLERR, uselect.POLLHUP, uselect.POLLIN, uselect.POLLOUT
 _CALM_MS = const(20)
 _UNKNOWN_MS = const(20)
 _SOCKET = id(usocket.socket)

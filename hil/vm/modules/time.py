@@ -3,10 +3,10 @@ as the board's crystal does.
 """
 
 import _board
-import uos as os
-import utime
-from utime import sleep_us, ticks_add, ticks_cpu, ticks_diff, ticks_ms, ticks_us
+from _board import os, utime
 
+sleep_us, ticks_cpu = utime.sleep_us, utime.ticks_cpu
+ticks_add, ticks_diff, ticks_ms, ticks_us = utime.ticks_add, utime.ticks_diff, utime.ticks_ms, utime.ticks_us
 sleep_ms = _board.sleep_ms
 _EPOCH = 946684800 if _board.bare else 0  # of an ESP32: 2000-01-01; the RTC's is Unix time
 _ppm = int(os.getenv("LATCHWORK_DRIFT") or 0)
