@@ -11,6 +11,8 @@ integer, and its definition is left out. What is imported for type checkers only
 import ast
 from collections.abc import Callable, Iterator, Mapping
 
+from hil.vm.parsing import evaluate, parse
+
 Constants = dict[str, dict[str, int]]  # by module and name
 _ROUNDS = 4  # constants of constants of other modules
 
@@ -19,7 +21,7 @@ def fold(sources: Mapping[str, str], public: Callable[[str], bool] = lambda _: F
     """Sources by module name, folded. Whoever looks a constant up by ``getattr`` no longer finds it. Modules that are
     ``public``, for others than those given here, keep theirs but for what tells of type checkers.
     """
-    trees = {module: ast.parse(source, filename=module) for module, source in sources.items()}
+    trees = {module: parse(source, filename=module) for module, source in sources.items()}
     constants: Constants = {module: {} for module in trees}
     for _ in range(_ROUNDS):
         for module, tree in trees.items():
@@ -62,7 +64,7 @@ def _number(node: ast.expr, known: Mapping[str, int]) -> int | None:
             return None
     if any(_number(part, known) is None for part in parts):
         return None
-    value = eval(compile(ast.Expression(node), "constant", "eval"), {"__builtins__": {}}, dict(known))  # noqa: S307
+    value = evaluate(node, dict(known))
     return value if isinstance(value, int) else None
 
 

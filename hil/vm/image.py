@@ -17,10 +17,11 @@ from pathlib import Path
 from hil.vm import constants, names
 from hil.vm.constants import fold
 from hil.vm.names import SharedPrivate, shorten
+from hil.vm.parsing import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
-# Boards build in threads, and CPython 3.11 parses in one at a time: two give "AST constructor recursion depth mismatch".
+# Boards build in threads: one image at a time.
 _BUILDING = allocate_lock()  # of threading, which takes a while to load
 _HOW = (Path(__file__), Path(constants.__file__), Path(names.__file__))
 
@@ -106,7 +107,7 @@ def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
 
 def _folded(sources: Mapping[str, str]) -> dict[str, str]:
     """Modules that are named as MicroPython's are for everybody, and what they take from others whole."""
-    nodes = [node for source in sources.values() for node in ast.walk(ast.parse(source))]
+    nodes = [node for source in sources.values() for node in ast.walk(parse(source))]
     whole = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"}
     return fold(sources, public=lambda module: not module.startswith("_") or module in whole)
 

@@ -19,6 +19,7 @@ import contextlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
+from hil.vm.parsing import parse
 from hil.vm.stripped import strip
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -64,7 +65,7 @@ class Program(NamedTuple):
 
 def resolve(sources: Mapping[str, str]) -> Program:
     """Resolve all modules, without what does not run (`stripped`). Raises SyntaxError or Unclear."""
-    trees = {module: strip(ast.parse(source, filename=module)) for module, source in sources.items()}
+    trees = {module: strip(parse(source, filename=module)) for module, source in sources.items()}
     imports = {module: list(dict.fromkeys(_imports(tree, trees))) for module, tree in trees.items()}
     effects = {module: list(_effects(tree, trees)) for module, tree in trees.items()}
     resolver = _Resolver(trees)

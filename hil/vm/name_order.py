@@ -8,12 +8,14 @@ import keyword
 from collections import Counter
 from collections.abc import Iterator
 
+from hil.vm.parsing import parse
+
 _SHORT = 126  # of 128: the unit's own name is the first, and there is room for one that is not counted here
 
 
 def in_front(source: str) -> str:
     """The source with its most frequent names in front, if it has more than take one byte."""
-    uses = Counter(name for name in _names(ast.parse(source), frozenset()) if _is_name(name))
+    uses = Counter(name for name in _names(parse(source), frozenset()) if _is_name(name))
     if len(uses) <= _SHORT:
         return source
     first = [name for name, _ in uses.most_common(_SHORT)]

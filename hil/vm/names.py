@@ -15,6 +15,8 @@ import tokenize
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from hil.vm.parsing import parse
+
 
 class SharedPrivate(Exception):
     """A module reaches for what is private to another."""
@@ -47,14 +49,14 @@ def _is_private(name: str) -> bool:
 
 def _all(source: str) -> set[str]:
     """Private names that a module binds: variables, functions, arguments, attributes of its objects."""
-    tree = ast.parse(source)
+    tree = parse(source)
     arguments = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     return {name for name in _bound(source) | _attributes(source) | arguments if _is_private(name)}
 
 
 def _required(source: str) -> set[str]:
     """Parameters without a default, if nothing else that is seen from elsewhere has their name."""
-    tree = ast.parse(source)
+    tree = parse(source)
     required: set[str] = set()
     seen = {"self", *dir(builtins)}
     for node in ast.walk(tree):
@@ -83,7 +85,7 @@ def _attributes(source: str) -> set[str]:
     """Private attributes that a module sets."""
     return {
         node.attr
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parse(source))
         if isinstance(node, ast.Attribute) and _is_private(node.attr) and isinstance(node.ctx, ast.Store)
     }
 
@@ -91,7 +93,7 @@ def _attributes(source: str) -> set[str]:
 def _bound(source: str) -> set[str]:
     """Names of functions and classes, and what is bound in a class or a module."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -101,9 +103,7 @@ def _bound(source: str) -> set[str]:
 
 def _used(source: str) -> set[str]:
     """Private attributes that a module reads."""
-    return {
-        n.attr for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and _is_private(n.attr)
-    }
+    return {n.attr for n in ast.walk(parse(source)) if isinstance(n, ast.Attribute) and _is_private(n.attr)}
 
 
 def _rename(source: str, names: set[str]) -> str:
