@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+SD_BLOCK = 512
 BOARDS = Path(__file__).resolve().parents[1] / "boards"
 
 PinNumber = Annotated[int, Field(ge=0, le=48)]
@@ -208,6 +209,7 @@ class Description(_Strict):
     spi: tuple[SpiBus, ...] = ()
     onewire: tuple[OneWireBus, ...] = ()
     dht: tuple[DhtPart, ...] = ()
+    sdcard: Path | None = None  # the image of a card: a file, beside the description if its path is relative
 
     @property
     def bare(self) -> bool:
@@ -283,7 +285,7 @@ class Description(_Strict):
 def load_description(path: Path) -> Description:
     """Read a description file; raises DescriptionError."""
     try:
-        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DescriptionError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -294,6 +296,16 @@ def load_description(path: Path) -> Description:
             for issue in error.errors(include_url=False)
         )
         raise DescriptionError(f"{path}: {'; '.join(reasons)}") from None
+    return found if found.sdcard is None else found.model_copy(update={"sdcard": _card(path, found.sdcard)})
+
+
+def _card(description: Path, named: Path) -> Path:
+    card = (description.parent / named).resolve()
+    if not card.is_file():
+        raise DescriptionError(f"{description}: sdcard: no file {card}; make one: truncate -s 64M {card}")
+    if card.stat().st_size % SD_BLOCK or not card.stat().st_size:
+        raise DescriptionError(f"{description}: sdcard: {card} is not whole blocks of {SD_BLOCK} bytes")
+    return card
 
 
 def builtin(name: str = "strike_door") -> Description:

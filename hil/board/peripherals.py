@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from hil.board.description import Description
 
 # The first operation of each; those of a part follow it.
-I2C, SPI, ONEWIRE, ADC, COUNTER, DHT = 0x00, 0x10, 0x20, 0x30, 0x40, 0x50
+I2C, SPI, ONEWIRE, ADC, COUNTER, DHT, CARD = 0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60
 
 
 class Peripherals:
-    """``i2c``, ``spi``, ``onewire`` and ``dht`` take devices, ``adc`` voltages and touches."""
+    """``i2c``, ``spi``, ``onewire`` and ``dht`` take devices, ``adc`` voltages and touches; ``card`` is the file that is
+    the card in the slot, if there is one, as a program finds it that begins with the card."""
 
     def __init__(self, link: Link, pins: Pins, about: "Description | None" = None) -> None:
         self._link = link
@@ -29,6 +30,7 @@ class Peripherals:
         self.onewire = OneWireBuses(pins)
         self.dht = DhtSensors(pins)
         self.adc = Analog(pins)
+        self.card = about.sdcard if about is not None else None
         self._counters = Counters(pins, self._reached)
         link.attach(BUS, self)
         if about is not None and (about.i2c or about.spi or about.onewire or about.dht):
@@ -46,6 +48,8 @@ class Peripherals:
             return self.onewire.handle(own, payload)
         if part == DHT:
             return self.dht.read(payload)
+        if part == CARD:
+            return str(self.card or "").encode()
         if part == ADC:
             return self.adc.handle(own, payload)
         return self._counters.handle(own, payload)

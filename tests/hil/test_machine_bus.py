@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hil.board.board import Board
-from hil.board.description import load_description
+from hil.board.description import DescriptionError, load_description
 from hil.vm.spawner import Zygote
 from tests.hil.board_rig import DEADLINE, program
 from tests.hil.machine_vm import REFUSED, printed
@@ -306,3 +306,60 @@ def test_a_peripheral_takes_its_pins_from_what_they_were(board: str) -> None:
     print(Pin(21)(), Pin(22)(), Pin(25)(), Pin(26)())
     """
     assert printed(source, LATCHWORK_BOARD=board) == ["2 1", "[Errno 110] ETIMEDOUT", "2", "0", "1 0 1 1"]
+
+
+def test_a_card_is_formatted_mounted_and_found_again(tmp_path: Path) -> None:
+    (tmp_path / "card.img").write_bytes(bytes(512 * 4096))
+    (tmp_path / "board.toml").write_text('name = "card"\nsdcard = "card.img"\n')
+    where = str(tmp_path / "board.toml")
+    assert printed(
+        """
+        import machine, os, vfs
+        sd = machine.SDCard(slot=2)
+        print(sd.info())
+        vfs.VfsFat.mkfs(sd)
+        vfs.mount(sd, "/sd")
+        with open("/sd/note.txt", "w") as f:
+            f.write("kept")
+        vfs.umount("/sd")
+        print(sd.writeblocks(4095, bytearray(1024)), sd.ioctl(6, 0))
+        """,
+        LATCHWORK_BOARD=where,
+    ) == ["(2097152, 512)", "-5 -1"]
+    assert printed(
+        """
+        import machine, os, vfs
+        vfs.mount(machine.SDCard(), "/sd")
+        print(os.listdir("/sd"), open("/sd/note.txt").read())
+        """,
+        LATCHWORK_BOARD=where,
+    ) == ["['note.txt'] kept"]
+
+
+def test_a_slot_without_a_card_and_wrong_slots() -> None:
+    assert printed(
+        REFUSED
+        + """
+import machine, vfs
+refused(machine.SDCard().info)
+refused(lambda: vfs.mount(machine.SDCard(), "/sd"))
+refused(lambda: machine.SDCard(slot=0))
+refused(lambda: machine.SDCard(miso=2))
+refused(lambda: machine.SDCard(width=8))
+"""
+    ) == [
+        "OSError (-263, 'ESP_ERR_TIMEOUT')",
+        "OSError 16",
+        "ValueError invalid slot number",
+        "ValueError invalid config: SDMMC slot with SPI pin arguments",
+        "ValueError width must be 1 or 4 (or 8 on slot 0)",
+    ]
+
+
+def test_a_description_whose_card_is_missing_says_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "board.toml").write_text('name = "card"\nsdcard = "card.img"\n')
+    with pytest.raises(DescriptionError, match=r"no file .*card\.img; make one: truncate"):
+        load_description(tmp_path / "board.toml")
+    (tmp_path / "card.img").write_bytes(bytes(700))
+    with pytest.raises(DescriptionError, match="whole blocks of 512 bytes"):
+        load_description(tmp_path / "board.toml")

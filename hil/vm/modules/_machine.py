@@ -26,3 +26,7 @@ sleep = lightsleep
 
 def dht_readinto(pin, buf):
     __import__("_dht").read(pin, buf)
+
+
+def SDCard(**how):
+    return __import__("_sdcard").SDCard(**how)
