@@ -13,19 +13,17 @@ import pty
 import re
 import sys
 import termios
-import tty
 from collections.abc import Callable
 from fcntl import ioctl
 
 from hil.board.newlines import Newlines
 from hil.board.signals import WaitTimeout
+from hil.board.tool_end import READS_S, ToolEnd
 
 MAX_LOG = 256 * 1024
 MAX_INPUT = (
     64 * 1024
 )  # bytes waiting for a VM that does not read: then tools wait, and what ``write`` types is lost
-MAX_OUTPUT = 64 * 1024  # bytes waiting for a tool; more holds the VM up if the tool reads, else is lost
-READS_S = 1.0  # a tool that took nothing for so long does not read
 _CHUNK = 4096
 BREAK_S = 0.1  # after which a program that does not take a Ctrl-C is signalled
 _CTRL_A, _CTRL_B, _CTRL_C = 0x01, 0x02, 0x03
@@ -46,26 +44,32 @@ class Console:
         self._breaking: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._vm_master, self.vm_terminal = pty.openpty()
-        self._tool_master, self._tool_slave = pty.openpty()
-        self.path = os.ttyname(self._tool_slave)
-        tty.setraw(self._tool_slave)
+        self._tool = ToolEnd(self._from_tool, self._tool_has_room)
         _quiet(self.vm_terminal)
         self._log = bytearray()
         self._listeners: list[Callable[[bytes], None]] = []
         self._input = bytearray()
-        self._output = bytearray()
-        self._taken_at = -READS_S  # when a tool last made room
         self._deaf = False  # the input is full
         self._held: asyncio.TimerHandle | None = None
         self._grown = asyncio.Event()
-        self.lost = 0
+        self._overrun = 0
         self.raw = False
         self._newlines = Newlines()
-        loop = asyncio.get_running_loop()
-        for master in (self._vm_master, self._tool_master):
-            os.set_blocking(master, False)
-        loop.add_reader(self._vm_master, self._from_vm)
-        loop.add_reader(self._tool_master, self._from_tool)
+        os.set_blocking(self._vm_master, False)
+        asyncio.get_running_loop().add_reader(self._vm_master, self._from_vm)
+
+    @property
+    def path(self) -> str:
+        return self._tool.path
+
+    def unplug(self) -> None:
+        """Give up the tools' end until the next look at ``path``: there are only so many pseudo-terminals."""
+        self._tool.unplug()
+
+    @property
+    def lost(self) -> int:
+        """Bytes that nobody took, of those printed and those typed."""
+        return self._overrun + self._tool.lost
 
     @property
     def text(self) -> str:
@@ -114,11 +118,11 @@ class Console:
         self._stop_breaking()
         if self._held is not None:
             self._held.cancel()
+        self._tool.unplug()
         loop = asyncio.get_running_loop()
-        for master in (self._vm_master, self._tool_master):
-            loop.remove_reader(master)
-            loop.remove_writer(master)
-        for fd in (self._vm_master, self.vm_terminal, self._tool_master, self._tool_slave):
+        loop.remove_reader(self._vm_master)
+        loop.remove_writer(self._vm_master)
+        for fd in (self._vm_master, self.vm_terminal):
             os.close(fd)
 
     def _from_vm(self) -> bool:
@@ -136,45 +140,27 @@ class Console:
         self._grown.set()
         for listener in self._listeners:
             listener(data)
-        waiting = bool(self._output)
-        self._output += data
-        if not waiting:
-            self._deliver()
-        if len(self._output) > MAX_OUTPUT:
+        self._tool.send(data)
+        if self._tool.is_full:
             self._overflow()
 
-    def _deliver(self) -> None:
-        """Pass on to the tools' end what it takes."""
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(BlockingIOError):
-            del self._output[: os.write(self._tool_master, self._output)]
-        if self._output:
-            loop.add_writer(self._tool_master, self._taken)
-        else:
-            loop.remove_writer(self._tool_master)
-            if self._held is not None:
-                self._release()
-
-    def _taken(self) -> None:
-        self._taken_at = asyncio.get_running_loop().time()
-        self._deliver()
+    def _tool_has_room(self) -> None:
+        if self._held is not None:
+            self._release()
 
     def _overflow(self) -> None:
-        """Hold the VM up for a tool that reads. What nobody reads is old by the time somebody does: forget it."""
+        """Hold the VM up for a tool that reads; forget what nobody reads."""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._taken_at < READS_S:
+        if self._tool.reads:
             loop.remove_reader(self._vm_master)
             if self._held is None:
                 self._held = loop.call_later(READS_S, self._waited)
             return
-        self.lost += len(self._output)
-        self._output.clear()
-        termios.tcflush(self._tool_slave, termios.TCIFLUSH)
-        loop.remove_writer(self._tool_master)
+        self._tool.forget()
 
     def _waited(self) -> None:
         self._held = None
-        if len(self._output) > MAX_OUTPUT:
+        if self._tool.is_full:
             self._overflow()
         if self._held is None:
             self._release()
@@ -188,19 +174,19 @@ class Console:
 
     def _from_tool(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._to_vm(os.read(self._tool_master, min(_CHUNK, MAX_INPUT - len(self._input))))
+            self._to_vm(self._tool.read(min(_CHUNK, MAX_INPUT - len(self._input))))
         if len(self._input) >= MAX_INPUT:
             self._deaf = True
-            asyncio.get_running_loop().remove_reader(self._tool_master)
+            self._tool.listen(False)
 
     def _listen(self) -> None:
         """To the tools."""
         self._deaf = False
-        asyncio.get_running_loop().add_reader(self._tool_master, self._from_tool)
+        self._tool.listen(True)
 
     def _to_vm(self, data: bytes) -> None:
         space = MAX_INPUT - len(self._input)
-        self.lost += max(0, len(data) - space)
+        self._overrun += max(0, len(data) - space)
         self._input += data[:space]
         if self._breaking is None:
             self._flush()

@@ -95,6 +95,7 @@ class Fleet:
                 door.board.ble.place(place)
                 await self._site.put_bundle(door, f"Door {number}", station=station)
                 await door.board.power_cut()
+                door.board.console.unplug()
                 self._names[door.device_id] = door.name
                 done += 1
                 self._say("provision", done, self.plan.devices)

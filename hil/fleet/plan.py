@@ -4,9 +4,10 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-FILES_PER_BOARD = 6  # two pseudo-terminals, the board link, a pidfd in the VMs' parent
+FILES_PER_BOARD = 3  # both ends of a pseudo-terminal, the board link
 FILES_SPARE = 200
-PTYS_PER_BOARD = 2
+PTYS_PER_BOARD = 1
+PTYS_SPARE = 16  # of those that are being provisioned, for the tool
 MIB_PER_BOARD = (
     2  # measured: 1.4 with its part of the bench; the rest is the servers' part and room to breathe
 )
@@ -42,8 +43,8 @@ class Plan:
             )
         if soft != resource.RLIM_INFINITY and soft < need:
             resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
-        if _PTY_MAX.exists() and (most := int(_PTY_MAX.read_text())) < self.devices * PTYS_PER_BOARD:
-            need = self.devices * PTYS_PER_BOARD
+        if _PTY_MAX.exists() and (most := int(_PTY_MAX.read_text())) < self._ptys:
+            need = self._ptys
             how = f"sysctl kernel.pty.max={need + 100}"
             raise NoRoom(
                 f"{self.devices} boards need {need} pseudo-terminals, and the kernel has {most}: {how}"
@@ -52,6 +53,10 @@ class Plan:
             raise NoRoom(
                 f"{self.devices} boards need about {self.devices * MIB_PER_BOARD} MiB of memory, and {free} are free: take fewer"
             )
+
+    @property
+    def _ptys(self) -> int:
+        return self.devices * PTYS_PER_BOARD + PTYS_SPARE
 
 
 def _available_mib() -> int:

@@ -83,6 +83,29 @@ async def test_ctrl_c_reaches_a_busy_loop_and_ctrl_d_restarts(tmp_path: Path) ->
         await board.console.wait_for("soft reboot(.|\n)*busy", DEADLINE)
 
 
+async def test_the_tools_end_is_there_while_it_is_wanted(tmp_path: Path) -> None:
+    def masters() -> int:
+        files = Path("/proc/self/fd").iterdir()
+        return sum(file.is_symlink() and "ptmx" in str(file.readlink()) for file in files)
+
+    def use(tool: Any) -> Any:
+        tool.enter_raw_repl(soft_reset=False)
+        return tool.exec("print(6 * 7)")
+
+    before = masters()
+    async with powered(tmp_path, FOREVER) as board:
+        await board.console.wait_for("agent runs", DEADLINE)
+        assert masters() == before + 1
+        for _ in range(2):
+            path = board.console.path
+            assert masters() == before + 2
+            assert await with_tool(path, use) == b"42\r\n"
+            assert board.console.path == path
+            board.console.unplug()
+            assert masters() == before + 1
+    assert masters() == before
+
+
 async def test_log_is_bounded_and_a_missing_text_is_a_clear_error(tmp_path: Path) -> None:
     async with powered(tmp_path, "for i in range(4000):\n    print('x' * 99)\nprint('end')") as board:
         await board.console.wait_for("end", DEADLINE)
