@@ -165,3 +165,25 @@ async def test_impossible_wear_is_refused(tmp_path: Path, worn: Worn) -> None:
         with pytest.raises(ValueError, match=r"outside|not within"):
             board.wear_out(worn)
         await asyncio.sleep(0)
+
+
+def test_the_flash_is_read_and_written_by_its_addresses() -> None:
+    program = """
+import esp
+from esp32 import Partition
+at = Partition("ota_1").info()[2]
+esp.flash_erase(at // 4096)
+esp.flash_write(at + 16, b"\\xf0\\x0f")
+esp.flash_write(at + 16, b"\\x3f\\xff")
+buf = bytearray(4)
+esp.flash_read(at + 15, buf)
+print(buf.hex())
+end = sum(Partition("romfs").info()[2:4])
+print(esp.flash_size() >= end, esp.flash_user_start())
+for outside in (lambda: esp.flash_read(0, buf), lambda: esp.flash_write(end - 1, b"ab"), lambda: esp.flash_erase(1 << 20)):
+    try:
+        outside()
+    except OSError as e:
+        print(e.errno)
+"""
+    assert run(BOARD, "-c", program) == (0, "ff300fff\nTrue 2097152\n5\n5\n5\n", "")
