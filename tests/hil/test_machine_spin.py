@@ -40,7 +40,7 @@ def test_pins_timers_and_uarts_interrupt_a_loop_that_waits_for_nothing() -> None
         uart = UART(1, 115200, tx=4, rx=5)
         uart.irq(handler, UART.IRQ_RX)
         uart.write("0123456789")
-        spin(10)
+        spin(1)
         """
         )
         == ["done"] * 3
