@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
 from bumble import core, hci
 
 from hil.radio.medium import Medium
@@ -14,6 +15,8 @@ from hil.radio.station import Station, static_address
 
 PHONE_MTU = 517  # what BlueZ and Android ask for
 POWER_TIMEOUT = 5.0  # seconds for the adapter's own HCI commands
+
+log = structlog.get_logger(__name__)
 
 OnAdvertisement = Callable[[Any], None]
 
@@ -65,10 +68,15 @@ class Adapter:
         await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Disconnect everything and leave the air."""
+        """Disconnect everything and leave the air, within POWER_TIMEOUT."""
         self._listeners.clear()
         async with self._power:
-            await self._station.off()
+            try:
+                async with asyncio.timeout(POWER_TIMEOUT):
+                    await self._station.off()
+            except TimeoutError:  # a link that does not end: its peer may not have been told of it
+                log.warning("phone_cut", phone=self.name)
+                self.cut()
 
     def cut(self) -> None:
         """The phone is gone without a word: peers find out by their supervision timeout."""

@@ -31,6 +31,7 @@ from hil.trace import VcdWriter, read_vcd
 from protocol.host.logs import logged_to
 
 SETUP_S = 120.0
+STOP_S = 60.0
 MAX_SEED = 2**32
 _SETUP, _LAPS = "set-up", "laps"
 
@@ -125,7 +126,7 @@ class _Run:
             _judge(outcome, error)
             outcome.consoles = {name: unit.target.console.text for name, unit in world.units.items()}
         finally:
-            await world.stop()
+            await _stopped(world, outcome)
         outcome.steps = live.steps
         offset = (live.origin_s - self._began_s) * 1000
         for step in outcome.steps:
@@ -229,6 +230,16 @@ async def _unless_crashed(world: World, work) -> None:  # type: ignore[no-untype
     finally:
         working.cancel()
         await asyncio.wait((working,))
+
+
+async def _stopped(world: World, outcome: Outcome) -> None:
+    """What does not end in time is told, and ends with the bench."""
+    try:
+        async with _within(STOP_S, "end of the boards"):
+            await world.stop()
+    except Overtime as error:
+        if outcome.passed:
+            outcome.verdict, outcome.seen = "error", str(error)
 
 
 def _judge(outcome: Outcome, error: BaseException) -> None:
