@@ -95,7 +95,7 @@ class MqttClient:
     async def run(self) -> None:
         """Receive until the connection ends. The caller then cancels its publishers and calls `close`."""
         self._reader = asyncio.current_task()
-        monitor = asyncio.create_task(self._monitor())
+        monitor = asyncio.create_task(self._check())
         try:
             while not self._overdue:
                 await self._receive()
@@ -126,7 +126,7 @@ class MqttClient:
         be.
         """
         await self.room()
-        packet_id = self._next_id()
+        packet_id = self._next()
         packet = mqtt.encode_publish(topic, payload, 1, packet_id)
         self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
         await self._send(packet)
@@ -140,7 +140,7 @@ class MqttClient:
                 del self._in_flight[packet_id]
 
     async def _subscribe(self, topics: "List[str]") -> None:
-        await self._send(mqtt.encode_subscribe(self._next_id(), topics))
+        await self._send(mqtt.encode_subscribe(self._next(), topics))
         await self._until(mqtt.SUBACK)
 
     async def _until(self, kind: int) -> None:
@@ -153,11 +153,11 @@ class MqttClient:
         count = await self._socket.readinto(self._buffer)
         kinds: "List[int]" = []
         for packet in self._decoder.feed(memoryview(self._buffer)[:count]):
-            await self._act(packet)
+            await self._take(packet)
             kinds.append(packet.kind)
         return kinds
 
-    async def _act(self, packet: "mqtt.Packet") -> None:
+    async def _take(self, packet: "mqtt.Packet") -> None:
         if packet.kind == mqtt.PUBLISH:
             self._received(packet.topic, packet.payload)
             if packet.qos == 1:
@@ -189,7 +189,7 @@ class MqttClient:
             self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
             await self._send(packet)
 
-    async def _monitor(self) -> None:
+    async def _check(self) -> None:
         """Ping when idle; end the session when an answer is overdue."""
         try:
             late = ""
@@ -216,7 +216,7 @@ class MqttClient:
                 return "puback"
         return ""
 
-    def _next_id(self) -> int:
+    def _next(self) -> int:
         while True:
             self._packet_id = self._packet_id % 0xFFFF + 1
             if self._packet_id not in self._in_flight:

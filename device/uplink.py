@@ -86,7 +86,7 @@ class Uplink:
         self._hole = self._hole_due = 0
         self._logged = 0
         self._logged_ms = -_LOG_EVERY_MS
-        certificate.changed = self._show_certificate
+        certificate.changed = self._show
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
         self._audit_due: "Dict[Any, Tuple[int, int]]" = {}  # by event: when the next may be recorded, and the wait before
         self._config_refused = ""
@@ -103,7 +103,7 @@ class Uplink:
         release = chooser.read(chooser.running)[0]
         self._firmware = _FIRMWARE + ("+" + str(release) if release else "")
 
-    def _show_certificate(self) -> None:
+    def _show(self) -> None:
         self._client.fail("certificate")
 
     def news(self) -> None:

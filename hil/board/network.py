@@ -1,9 +1,10 @@
 """The board's way to everybody else: its TCP connections pass through here, with what a network does to them.
 
-The seam is the name resolution. Firmware asks ``socket.getaddrinfo`` before it connects; channel HOST answers with a port of
-this machine that stands for the peer. The peer is connected first, so a connection that would be refused is refused, and one that
-would hang hangs. Sockets in the VM stay the host's own: TLS, select and asyncio do not know. UDP and what the board itself
-listens on do not pass through here.
+The seam is the name resolution: firmware asks ``socket.getaddrinfo`` before it connects, and channel HOST answers with a port
+of this machine that stands for the peer. On a board without firmware it is ``connect`` itself, which has the peer's address. The
+peer is connected first, so a connection that would be refused is refused, and one that would hang hangs. Sockets in the VM stay
+the host's own: TLS, select and asyncio do not know. UDP and what the board itself listens on do not pass through here
+(docs/fidelity.md says why).
 """
 
 import asyncio
@@ -17,8 +18,9 @@ from hil.board.way import Quality, Way
 from hil.vm.link import Link
 from hil.vm.wire import HOST
 
-RESOLVE = 0
+RESOLVE, NAME = range(2)
 NO_NAME = -202  # EAI_FAIL of lwIP, which MicroPython raises as OSError(-202)
+LOCAL = "localhost"
 CONNECT_S = 10.0
 CLAIM_S = 20.0  # for the board to use what was resolved
 MAX_CONNECTIONS = 64  # of a board
@@ -50,6 +52,11 @@ class Network:
         """That pass through here now."""
         return len(self._connections)
 
+    def reseed(self, seed: int | str) -> None:
+        """The next connection is the first of this seed."""
+        self.seed = seed
+        self._made = 0
+
     def partition(self, parted: bool = True) -> None:
         """Nothing passes, in either direction, no end of a connection either; what was on the way comes after it."""
         if parted:
@@ -72,6 +79,8 @@ class Network:
             connection.abort()
 
     def handle(self, op: int, payload: bytes) -> "Coroutine[Any, Any, bytes]":
+        if op == NAME:
+            return self._named(payload.decode())
         return self._resolve(payload[2:].decode(), int.from_bytes(payload[:2], "little"))
 
     def vm_lost(self) -> None:
@@ -84,10 +93,22 @@ class Network:
         if self._hole is not None:
             self._hole.close()
 
+    def _ask_names(self, host: str) -> None:
+        """Raises OSError for a name that nobody answers for; the board knows its own without asking."""
+        numeric = _numeric(host)
+        if not numeric and (self.no_names or not (self.whole.is_set() or host == LOCAL)):
+            raise OSError(NO_NAME, "no such name")
+
+    async def _named(self, host: str) -> bytes:
+        """The IPv4 address of a name."""
+        self._ask_names(host)
+        await asyncio.sleep(2 * self.quality.latency_ms / 1000)
+        found = await _found(host, 0)
+        return str(found[4][0]).encode()
+
     async def _resolve(self, host: str, port: int) -> bytes:
         """The port that stands for the peer."""
-        if self.no_names or (not self.whole.is_set() and not _numeric(host)):
-            raise OSError(NO_NAME, "no such name")
+        self._ask_names(host)
         if not self.whole.is_set():
             self._hole = self._hole or _Hole()
             return _port(self._hole.door)
@@ -114,11 +135,7 @@ class Network:
         """Connect to the peer; None if it refuses or is not there."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(2 * self.quality.latency_ms / 1000)  # SYN, SYN-ACK
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            raise OSError(NO_NAME, "no such name") from None
-        family, kind, protocol, _, address = found[0]
+        family, kind, protocol, _, address = await _found(host, port)
         peer = socket.socket(family, kind, protocol)
         peer.setblocking(False)
         try:
@@ -245,6 +262,16 @@ class _Hole:
             each.close()
 
 
+async def _found(host: str, port: int) -> Any:
+    """The first address of a name, as getaddrinfo tells it. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    except OSError:
+        raise OSError(NO_NAME, "no such name") from None
+    return found[0]
+
+
 def _port(door: socket.socket) -> bytes:
     return int(door.getsockname()[1]).to_bytes(2, "little")
 
@@ -253,5 +280,5 @@ def _numeric(host: str) -> bool:
     try:
         socket.inet_aton(host)
     except OSError:
-        return host == "localhost"
+        return False
     return True

@@ -94,7 +94,7 @@ class NetworkFaults:
     def _link(self, board: str | None) -> LinkProtocol:
         unit = self.world.unit(board)
         if LINK in self.world.rig.offers and unit.target.link is None:
-            raise StepFailed(f"the network of {unit.name}", "not the bench's: give the board networked: true")
+            raise StepFailed(f"the network of {unit.name}", "not the rig's: the board has networked: false")
         return wired(unit.target.link, LINK)
 
     def _said(self, board: str | None, what: str) -> None:

@@ -55,7 +55,8 @@ class BoardIn(Part):
     at: Place | None = None
     policy: dict[str, Any] = Field(default={}, description="Fields of `POST /v1/doors`, such as `open_s: 1`.")
     networked: bool = Field(
-        default=False, description="Its connections pass through the bench, for the faults of its network."
+        default=True,
+        description="Its connections pass through the rig, for the faults of its network; else they are the host's own.",
     )
     updates: bool = Field(default=False, description="It trusts the vendor of `update` steps.")
     drift_ppm: Annotated[int, Field(ge=-100_000, le=100_000)] = Field(

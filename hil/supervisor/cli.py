@@ -6,6 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from hil.supervisor.link import link
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Simulated boards that stay on the bench: each has a console that tools open as a serial port.",
@@ -42,6 +44,9 @@ def start(
         ),
     ] = False,
     air: Annotated[str | None, typer.Option(help="The air it shares with other boards.")] = None,
+    networked: Annotated[
+        bool, typer.Option("--networked", help="Its connections can be disturbed: latchwork board link.")
+    ] = False,
     erase: Annotated[
         bool, typer.Option(help="Begin with an empty flash; without, the board's own is kept.")
     ] = False,
@@ -68,6 +73,7 @@ def start(
             firmware=firmware,
             air=air,
             put=flash.resolve() if flash is not None else None,
+            networked=networked,
         )
         status = client.start(settings)
     except (client.BoardError, shelf.ShelfError, OSError) as error:
@@ -175,3 +181,6 @@ def _do(name: str, op: str) -> None:
         client.ask(name, op, wait=op != "off")
     except (client.BoardError, shelf.ShelfError) as error:
         _fail(error)
+
+
+app.command()(link)

@@ -6,6 +6,7 @@ die with it, by their parent-death signals. The first line on its standard outpu
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -20,7 +21,8 @@ from hil.board.board import Board
 from hil.board.description import DescriptionError, load_description
 from hil.board.signals import WaitTimeout
 from hil.supervisor import shelf
-from hil.supervisor.settings import Settings, Status
+from hil.supervisor.link import impair
+from hil.supervisor.settings import LinkFaults, Settings, Status
 from hil.vm.image import ImageError
 from hil.vm.spawner import Zygote, ZygoteError
 
@@ -103,6 +105,7 @@ class Supervisor:
             "reset": self._board.reset,
             "soft-reset": self._board.soft_reset,
             "stop": self._stop,
+            "link": functools.partial(self._link, request),
         }
         if op not in operations:
             raise Refused(f"no operation {op!r}")
@@ -119,6 +122,12 @@ class Supervisor:
     async def _cycle(self) -> None:
         await self._board.power_cut()
         await self._board.power_on()
+
+    async def _link(self, request: dict[str, Any]) -> None:
+        network = self._board.network
+        if network is None:
+            raise Refused("its connections are the host's own; start it with --networked")
+        impair(network, LinkFaults.model_validate(request["faults"]))
 
     async def _stop(self) -> None:
         await self._board.power_cut()
@@ -143,7 +152,9 @@ async def serve(settings: Settings, say: Callable[[dict[str, Any]], None]) -> No
     description = load_description(settings.board)
     async with Zygote() as zygote:
         bare, air = not settings.firmware, air_name(settings.air)
-        board = Board(description, settings.name, folder, vm=zygote, air=air, bare=bare)
+        board = Board(
+            description, settings.name, folder, vm=zygote, air=air, bare=bare, networked=settings.networked
+        )
         try:
             if settings.put is not None:
                 await asyncio.to_thread(files.put, board.flash_path, settings.put)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """``board`` is the description's file, ``air`` the name of the air it is on, ``firmware`` whether it is a door controller.
-    ``put`` is copied to its flash before it gets power."""
+    """``board`` is the description's file, ``air`` the name of the air it is on, ``firmware`` whether it is a door controller,
+    ``networked`` whether its connections pass through its supervisor. ``put`` is copied to its flash before it gets power."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -16,6 +16,24 @@ class Settings(BaseModel):
     firmware: bool = False
     air: str | None = None
     put: Path | None = None
+    networked: bool = False
+
+
+class LinkFaults(BaseModel):
+    """What is wrong with a board's network; nothing, as it stands here. Milliseconds, parts of 1, kbit/s."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latency_ms: float = Field(default=0, ge=0, le=60_000)
+    jitter_ms: float = Field(default=0, ge=0, le=60_000)
+    loss: float = Field(default=0, ge=0, lt=1)
+    kbit_s: float = Field(default=0, ge=0)
+    partition: bool = False
+    refuse: bool = False
+    no_names: bool = False
+    half_open: bool = False
+    reset: bool = False
+    seed: int | None = None
 
 
 class Status(BaseModel):

@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -227,3 +228,18 @@ def test_the_firmware_of_the_door_runs_on_a_board_that_stays(bench: Bench) -> No
     status = bench.start("door", "--firmware")
     assert status["firmware"]
     assert "not provisioned" in typed(bench, "door", "1\n")
+
+
+def test_the_network_of_a_board_is_disturbed_by_a_command(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        connect = f"import socket; s = socket.socket(); s.settimeout(0.2); s.connect(('127.0.0.1', {peer.getsockname()[1]}))\n"
+        bench.start("open", "--networked")
+        assert "Error" not in typed(bench, "open", connect)
+        bench.ok("link", "open", "--refuse")
+        assert "ECONNREFUSED" in typed(bench, "open", connect)
+        bench.ok("link", "open", "--partition", "--latency", "10", "--loss", "0.1", "--seed", "4")
+        assert "ETIMEDOUT" in typed(bench, "open", connect)
+        bench.ok("link", "open")
+        assert "Error" not in typed(bench, "open", connect)
+    bench.start("closed")
+    assert "start it with --networked" in bench.refused("link", "closed", "--refuse")

@@ -156,3 +156,15 @@ def test_what_is_sent_at_once_shares_the_latency_and_queues_for_the_rate() -> No
     for _ in range(100):
         times.append(jittery.arrival(0, 100, Quality(jitter_ms=100)))
     assert times == sorted(times), "nothing overtakes"
+
+
+async def test_a_board_without_firmware_connects_through_the_bench_by_a_peers_own_address(
+    tmp_path: Path,
+) -> None:
+    direct = "import socket\ns = socket.socket()\ns.connect(('127.0.0.1', {port}))\n_ = s.write(b'x')\nprint(s.read(1))\n"
+    named = "print(socket.getaddrinfo('localhost', 80)[0][-1])\n"
+    async with joined(tmp_path) as (board, network, peer):
+        assert await did(board, direct.format(port=peer.port) + named) == "b'x'\n('127.0.0.1', 80)\n"
+        assert network.connections == 2
+        network.no_names = True  # an address needs none
+        assert await did(board, direct.format(port=peer.port)) == "b'x'\n"

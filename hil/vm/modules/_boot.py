@@ -55,7 +55,7 @@ def _mount():
             delattr(__import__("os"), name)
     else:
         _choose(power)
-    if os.getenv("LATCHWORK_NETWORK") == "1":
+    if not bare and os.getenv("LATCHWORK_NETWORK") == "1":
         sys.modules["socket"] = __import__("_socket")
     elif not _board.bare:
         sys.modules["socket"] = __import__("usocket")  # a tuple for each address would cost heap

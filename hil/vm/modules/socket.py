@@ -5,6 +5,7 @@ import ssl
 
 import usocket
 from micropython import const
+from uos import getenv
 from usocket import (
     AF_INET,
     AF_INET6,
@@ -23,6 +24,9 @@ _FILENO = const(10)
 _CLOSE = const(4)
 _ANY = "0.0.0.0"  # noqa: S104
 _AIR = "192.168.4."  # addresses of boards on an air: all of them are this machine
+
+# The way to a peer, where connections pass through the bench.
+_way = __import__("_way") if getenv("LATCHWORK_NETWORK") == "1" else None
 
 
 def _native(address):
@@ -46,7 +50,16 @@ def _tuple(address):
     return (usocket.inet_ntop(family, host), port)
 
 
+def _connecting(address):
+    if _way is None or not isinstance(address, (tuple, list)):
+        return _native(address)
+    host, port = address[:2]
+    return _way.native("127.0.0.1" if host.startswith(_AIR) else host or _ANY, port)
+
+
 def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
+    if _way is not None and host.strip("0123456789."):
+        host = _way.named(host)
     address = (host, port) if host.startswith(_AIR) else _tuple(_resolve(host or _ANY, port))
     return [(AF_INET, type or SOCK_STREAM, proto, "", address)]
 
@@ -55,6 +68,7 @@ class socket(io.IOBase):
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0, *, native=None):
         # The native methods themselves, as often as they can be: they are called for every packet.
         self.native = s = native or usocket.socket(af, type, proto)
+        self._streams = type == SOCK_STREAM
         self.recv, self.send, self.sendall = s.recv, s.send, s.sendall
         self.read, self.readinto, self.readline, self.write = s.read, s.readinto, s.readline, s.write
         self.listen, self.setsockopt, self.fileno = s.listen, s.setsockopt, s.fileno
@@ -76,7 +90,7 @@ class socket(io.IOBase):
         self.native.bind(_native(address))
 
     def connect(self, address):
-        self.native.connect(_native(address))
+        self.native.connect(_connecting(address) if self._streams else _native(address))
 
     def accept(self):
         s, address = self.native.accept()
