@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from protocol.keys import Buffer
 
 _CONNECT_MS = const(8_000)  # TCP
-# TLS, of which an ESP32 needs about 1.5 s: a gateway to which all doors come back at once lets them in one after another
-_LET_IN_MS = const(20_000)
+# TLS, of which an ESP32 needs about 1.5 s: a gateway to which all doors come back at once may have this one wait for 15 s,
+# and its broker takes 5 for the handshake itself
+_LET_IN_MS = const(25_000)
 _ANSWER_MS = const(10_000)  # CONNACK, SUBACK, PUBACK, PINGRESP; and how long one write may be stuck
 _MONITOR_MS = const(5_000)
 _KEEP_ALIVE_S = const(30)

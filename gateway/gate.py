@@ -27,7 +27,7 @@ MAX_HANDSHAKES = 64
 PLACE_S = 5.0
 # Connections that wait, and those that have not said a word: a stranger may open many.
 MAX_WAITING, MAX_SILENT = 4096, 1024
-# Less than the 20 s after which a device gives up by itself.
+# With the place less than the 25 s after which a device gives up by itself.
 MAX_WAIT_S = 15.0
 # The first words of a handshake, until there is an answer; a client hello is some hundred bytes.
 MAX_HELLO = 16 * 1024

@@ -30,6 +30,7 @@ ROOM_M = 40.0  # between two doors, for walls take nothing here: a phone hears s
 QUIET_S = 20.0  # without any board coming back, after which the others are missing
 RETURN_QUIET_S = 60.0  # the same after an outage: a board that was turned away waits for up to 20 s, and stands in line for 15
 LOOK_S = 1.0
+RESTART_S = 180.0  # for a server amid all the boards that want it back, on the same few cores
 SETTLE_S = 60.0
 IDLE_S = 5.0
 DARK_S = (0.2, 3.0)  # how long a board is without power in the chaos phase
@@ -185,6 +186,7 @@ class Fleet:
             for service in (self._site.gateway, self._site.cloud):
                 await asyncio.sleep(self._random.uniform(*DARK_S))
                 await service.kill()
+                service.ready_deadline_s = RESTART_S
                 self.report.chaos_faults.append(f"{service.name} killed")
                 await service.start()
         self.report.chaos_faults.append(

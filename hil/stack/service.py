@@ -25,6 +25,7 @@ class Service:
     def __init__(self, name: str, arguments: list[str], log: Path, env: dict[str, str] | None = None) -> None:
         self.name = name
         self.ready: dict[str, Any] = {}
+        self.ready_deadline_s = READY_DEADLINE_S
         self._arguments = arguments
         self._log = log
         self.environment = {**os.environ, **(env or {})}
@@ -52,7 +53,7 @@ class Service:
                 start_new_session=True,  # Ctrl-C is the bench's to handle, in its order
             )
         try:
-            async with asyncio.timeout(READY_DEADLINE_S):
+            async with asyncio.timeout(self.ready_deadline_s):
                 self.ready = await self._ready_line(self._process)
         except (TimeoutError, ServiceError) as error:
             await self.kill()

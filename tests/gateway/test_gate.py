@@ -162,6 +162,27 @@ async def test_a_handshake_that_stalls_gives_its_place_to_the_next(pki: Fleet) -
             one.transport.abort()
 
 
+async def test_a_stranger_with_many_connections_keeps_nobody_out(pki: Fleet) -> None:
+    async with gated(pki, max_handshakes=1, place_s=0.5) as (gate, broker):
+        strangers = [
+            await asyncio.open_connection("127.0.0.1", gate.port, local_addr=("127.0.0.7", 0))
+            for _ in range(20)
+        ]
+        for _, stranger in strangers:
+            stranger.write(b"\x16\x03\x01\x02\x00")
+        await waiting(gate, 20)
+        device = asyncio.create_task(broker.device(gate.port))
+        await waiting(gate, 21)
+        broker.answers.release()
+        gate.open()
+        _, writer = await asyncio.wait_for(device, WAIT_S)
+        assert (
+            broker.came.qsize() < 10
+        )  # it was the second, and those that stall come only as places are given up
+        for _, one in (*strangers, (None, writer)):
+            one.transport.abort()
+
+
 async def test_a_full_gate_and_an_endless_hello_are_sent_away(pki: Fleet) -> None:
     async with gated(pki, max_waiting=2) as (gate, _):
         ends = [await asyncio.open_connection("127.0.0.1", gate.port) for _ in range(3)]
