@@ -146,10 +146,16 @@ class Link:
 
     async def _drain(self, queue: _Queue, frame: wire.Frame, answer: Awaitable[bytes | None]) -> None:
         """Await one answer, then let the frames go on that queued up behind it."""
+        me = asyncio.current_task()
         try:
-            self._reply(frame, await answer)
+            payload = await answer
+            if queue.task is me:
+                self._reply(frame, payload)
         except Exception as error:
-            self._failed(frame, error)
+            if queue.task is me:
+                self._failed(frame, error)
+        if queue.task is not me:
+            return  # that VM is gone: a wait_for of Python 3.11 may have kept the cancellation for itself
         queue.task = None
         while queue.pending and queue.task is None:
             self._dispatch(queue, queue.pending.popleft())

@@ -48,7 +48,7 @@ def test_payload_over_the_limit_is_neither_sent_nor_received() -> None:
 
 
 class Echo:
-    """Answers ``op`` 0 at once, 1 when released, 2 with an error, 3 with a bug."""
+    """Answers ``op`` 0 at once, 1 when released, 2 with an error, 3 with a bug, 4 as 1, and does not let itself be cancelled."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -59,6 +59,8 @@ class Echo:
         self.seen.append(payload)
         if op == 1:
             return self._later(payload)
+        if op == 4:
+            return self._stubborn(payload)
         if op == 2:
             raise OSError(errno.EBUSY, "busy")
         if op == 3:
@@ -68,6 +70,11 @@ class Echo:
     async def _later(self, payload: bytes) -> bytes:
         await self.gate.wait()
         return payload
+
+    async def _stubborn(self, payload: bytes) -> bytes:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.gate.wait()
+        return await self._later(payload)
 
     def vm_lost(self) -> None:
         self.lost += 1
@@ -153,6 +160,23 @@ async def test_answer_to_a_vm_that_is_gone_is_not_given_to_the_next(rig: Rig) ->
     rig.vm.setblocking(False)
     rig.send(wire.CALL, 1, 0, b"new")
     assert await rig.receive(1) == [(wire.REPLY, 1, b"new")]
+
+
+@pytest.mark.parametrize("op", [4, 1])
+async def test_answer_that_outlives_its_vm_is_given_to_nobody_and_holds_up_nothing(rig: Rig, op: int) -> None:
+    rig.send(wire.CALL, 1, 4, b"old")
+    rig.send(wire.CALL, 2, 0, b"sync")
+    await rig.receive(1)
+    rig.vm.close()
+    ours, rig.vm = socket.socketpair()
+    rig.vm.setblocking(False)
+    rig.link.connect(ours)
+    rig.send(wire.CALL, 1, op, b"new")
+    rig.send(wire.CALL, 1, 0, b"behind")
+    rig.send(wire.CALL, 2, 0, b"sync")
+    assert await rig.receive(1) == [(wire.REPLY, 2, b"sync")]
+    rig.echo.gate.set()
+    assert await rig.receive(2) == [(wire.REPLY, 1, b"new"), (wire.REPLY, 1, b"behind")]
 
 
 async def test_vm_that_does_not_read_cannot_grow_the_bench(rig: Rig) -> None:
