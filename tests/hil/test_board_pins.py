@@ -152,6 +152,7 @@ async def test_position_switch_follows_the_leaf_also_when_it_is_forced(tmp_path:
 
 
 PULSE_MS = 51
+SLACK_MS = 20  # of a host that takes the processor in the midst of a handler
 
 
 async def test_edges_have_their_times_and_levels_when_the_vm_had_no_processor(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ async def test_edges_have_their_times_and_levels_when_the_vm_had_no_processor(tm
         os.kill(board.pid, SIGCONT)
         match = await board.console.wait_for(r"seen 0 1 1 \((\d+), (\d+), True\) True", DEADLINE)
     for took in map(int, match.groups()):
-        assert PULSE_MS - 1 <= took <= longest + 1
+        assert PULSE_MS - SLACK_MS <= took <= longest + SLACK_MS
 
 
 async def test_what_held_interrupts_back_itself_finds_the_time_as_it_is(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ NAMES = """
 import bluetooth, esp32, machine, micropython, network, select, time
 from machine import Pin, RTC, Signal, Timer, UART, WDT
 bluetooth.BLE(), network.WLAN(), UART(1, 9600, tx=17, rx=16), esp32.NVS("a"), RTC().datetime(), Timer(0)
+import _late  # of an interrupt that came while the host had no processor for it
 micropython.qstr_info()
 """
 

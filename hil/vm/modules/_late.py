@@ -2,13 +2,17 @@
 
 import time
 
+import utime
 
-def run(handler, source, late_us):
-    """``time.ticks_ms`` and ``time.ticks_us`` are ``late_us`` behind until the handler returns."""
+
+def run(handler, source, at):
+    """``time.ticks_ms`` and ``time.ticks_us`` go on from ``at`` until the handler returns; says how many microseconds behind."""
     ms, us = time.ticks_ms, time.ticks_us
-    time.ticks_ms = lambda: time.ticks_add(ms(), -late_us // 1000)
-    time.ticks_us = lambda: time.ticks_add(us(), -late_us)
+    time.ticks_ms = lambda: time.ticks_add(ms(), -late // 1000)
+    time.ticks_us = lambda: time.ticks_add(us(), -late)
+    late = utime.ticks_us() - at
     try:
         handler(source)
     finally:
         time.ticks_ms, time.ticks_us = ms, us
+    return late

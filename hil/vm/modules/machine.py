@@ -72,18 +72,18 @@ class Pin(PinBase):
         self._level = self._told = answer[0]
         self._net = answer[1]
 
-    def value(self, x=None):
-        if x is None:
+    def value(self, _new=None):
+        if _new is None:
             if self._mode != Pin.OUT:
                 _board.pump()
             return self._level
-        x = 1 if x else 0
+        _new = 1 if _new else 0
         if self._net or self._handler or self._mode != Pin.OUT:
-            _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, x)))
+            _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, _new)))
             _board.pump()
         else:
-            self._level = self._told = x
-            _board.post(_board.GPIO, _OUT, bytes((self.gpio, x)))
+            self._level = self._told = _new
+            _board.post(_board.GPIO, _OUT, bytes((self.gpio, _new)))
 
     __call__ = value
 
@@ -120,14 +120,14 @@ def _edge(op, payload):
     number, level, at = struct.unpack(_EDGE, payload)
     pin = _pins[number]
     if pin._handler:
-        late = utime.ticks_us() - max(at, _board.end)
-        if late < _LATE_US:
-            late = 0
+        at = max(at, _board.end)
+        late = 0
+        if utime.ticks_us() - at < _LATE_US:
             pin._handler(pin)
         else:
             pin._level = level
             try:
-                __import__("_late").run(pin._handler, pin, late)
+                late = __import__("_late").run(pin._handler, pin, at)
             finally:
                 pin._level = pin._told
         _board.end = utime.ticks_us() - late
@@ -158,13 +158,13 @@ def idle():
     _board.wait_ms(_IDLE_MS)
 
 
-def freq(hz=None):
+def freq(_hz=None):
     global _freq
-    if hz is None:
+    if _hz is None:
         return _freq
-    if hz // 1000000 not in (20, 40, 80, 160, 240):
+    if _hz // 1000000 not in (20, 40, 80, 160, 240):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
-    _freq = hz // 1000000 * 1000000
+    _freq = _hz // 1000000 * 1000000
 
 
 def disable_irq():
