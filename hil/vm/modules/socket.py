@@ -4,8 +4,8 @@ import io
 import ssl
 
 import usocket
+from _board import os  # the VM's own
 from micropython import const
-from uos import getenv
 from usocket import (
     AF_INET,
     AF_INET6,
@@ -26,7 +26,8 @@ _ANY = "0.0.0.0"  # noqa: S104
 _AIR = "192.168.4."  # addresses of boards on an air: all of them are this machine
 
 # The way to a peer, where connections pass through the bench.
-_way = __import__("_way") if getenv("LATCHWORK_NETWORK") == "1" else None
+_way = __import__("_way") if os.getenv("LATCHWORK_NETWORK") == "1" else None
+del os
 
 
 def _native(address):
