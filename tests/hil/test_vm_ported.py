@@ -5,6 +5,8 @@ import struct
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.hil.board_rig import DEADLINE, bare
 from tests.hil.machine_vm import printed
 
@@ -160,3 +162,8 @@ async def test_a_board_that_stays_has_all_older_names(tmp_path: Path) -> None:
         board.console.write("import uselect, select, usocket, socket, uos, os\r")
         board.console.write("print('same', uselect is select, usocket is socket, uos is os)\r")
         await board.console.wait_for("^same True True True", DEADLINE)
+
+
+@pytest.mark.parametrize("first", ["neopixel", "apa106", "dht", "ds18x20", "esp32", "flashbdev"])
+def test_a_driver_may_be_what_a_program_imports_first(first: str) -> None:
+    assert printed(f"import {first}, machine; print(hasattr(machine, 'bitstream'))") == ["True"]

@@ -1,5 +1,6 @@
 """``neopixel``: the colours of a strip; one write is one bit stream."""
 
+import machine  # which loads the next, where it loads all
 from _pulse import bitstream
 
 _FAST = (400, 850, 800, 450)  # nanoseconds: high and low of a zero, then of a one
