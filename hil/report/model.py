@@ -19,10 +19,12 @@ class _Part(BaseModel):
 
 
 class Step(_Part):
-    """One named step of the run. `summary` is the one line that tells what was seen."""
+    """One named step of the run. `summary` is the one line that tells what was seen; `group`, what it is a part of, such as a
+    scenario among several."""
 
     name: str
     title: str
+    group: str = ""
     ok: bool
     started_ms: float
     duration_ms: float

@@ -85,7 +85,7 @@ def _legend(report: Report) -> Markup:
 
 def _act(index: int, step: Step | None, number: int, messages: list[Message], columns: list[str]) -> Markup:
     origin = step.started_ms if step else 0.0
-    title = step.title if step else "Before the first step"
+    title = (f"{step.group}: " if step.group else "") + step.title if step else "Before the first step"
     heading = el(
         "h3",
         el("span", number or "–", class_="number"),

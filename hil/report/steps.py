@@ -15,7 +15,16 @@ def step_list(report: Report) -> Markup:
     if not report.steps:
         return el("p", "No step was begun.", class_="empty")
     whole = max(report.duration_ms(), 1e-3)
-    items = [el("li", _step(number, step, whole)) for number, step in enumerate(report.steps, 1)]
+    groups: dict[str, list[Markup]] = {}
+    steps: dict[str, list[Step]] = {}
+    for number, step in enumerate(report.steps, 1):
+        groups.setdefault(step.group, []).append(el("li", _step(number, step, whole)))
+        steps.setdefault(step.group, []).append(step)
+    items = [
+        item
+        for name, inner in groups.items()
+        for item in ([el("li", _group(name, steps[name], inner, whole))] if name else inner)
+    ]
     return join(_axis(whole), el("ol", *items, class_="steps"))
 
 
@@ -30,25 +39,42 @@ def _axis(whole: float) -> Markup:
     return el("div", el("div", *labels), class_="steps-axis", aria_hidden="true")
 
 
+def _group(name: str, steps: list[Step], items: list[Markup], whole: float) -> Markup:
+    """Steps that belong together, as one line that opens to them; one with a failure stands open."""
+    ok = all(step.ok for step in steps)
+    began = min(step.started_ms for step in steps)
+    took = max(step.started_ms + step.duration_ms for step in steps) - began
+    told = f"{len(steps)} steps" if len(steps) > 1 else "1 step"
+    summary = _line("", name, told, began, took, whole, ok)
+    return el(
+        "details", summary, el("ol", *items), open=not ok, class_="step group" if ok else "step group failed"
+    )
+
+
 def _step(number: int, step: Step, whole: float) -> Markup:
-    left = min(100 * step.started_ms / whole, 100 - _MIN_WIDTH_PERCENT)
-    width = min(max(100 * step.duration_ms / whole, _MIN_WIDTH_PERCENT), 100 - left)
     told = step.error.partition("\n")[0] if step.error else step.summary
-    summary = el(
+    summary = _line(str(number), step.title, told, step.started_ms, step.duration_ms, whole, step.ok)
+    return el(
+        "details", summary, _evidence(step), open=not step.ok, class_="step" if step.ok else "step failed"
+    )
+
+
+def _line(number: str, title: str, told: str, began: float, took: float, whole: float, ok: bool) -> Markup:
+    """A bar that says when in the run it was, between what it was and how it ended."""
+    left = min(100 * began / whole, 100 - _MIN_WIDTH_PERCENT)
+    width = min(max(100 * took / whole, _MIN_WIDTH_PERCENT), 100 - left)
+    return el(
         "summary",
         el("span", number, class_="number"),
         el(
             "span",
-            el("span", step.title, class_="step-title"),
+            el("span", title, class_="step-title"),
             el("span", told, class_="step-summary") if told else None,
             class_="step-text",
         ),
         el("span", el("i", style=f"left:{left:.2f}%;width:{width:.2f}%"), class_="bar", aria_hidden="true"),
-        el("span", milliseconds(step.duration_ms), class_="duration"),
-        verdict(step.ok),
-    )
-    return el(
-        "details", summary, _evidence(step), open=not step.ok, class_="step" if step.ok else "step failed"
+        el("span", milliseconds(took), class_="duration"),
+        verdict(ok),
     )
 
 

@@ -17,6 +17,7 @@ MAX_TRACES = 8
 _ROW = 26
 _HIGH = 16
 _CHARACTER = 6.9
+_DIGIT = 7.2
 _FIELD_NAMES = {"dps": "DPS", "rex": "REX"}
 # Changes nearer than this are one stroke: a chattering contact must not make a page of megabytes.
 _MIN_PIXELS = 0.5
@@ -131,15 +132,19 @@ def _bands(steps: list[Step], axis: _Axis, bottom: float) -> Markup:
             groups[-1] = (groups[-1][0], groups[-1][1], number)
         else:
             groups.append((x, number, number))
-        room = groups[-1][0] + 30
+        room = groups[-1][0] + 10 + _DIGIT * len(_range(*groups[-1][1:]))
     labels = [
         join(
             el("path", d=f"M{x:.1f} 8V{bottom:.1f}", class_="marker"),
-            el("text", first if first == last else f"{first}–{last}", x=x + 4, y=17, class_="step-number"),
+            el("text", _range(first, last), x=x + 4, y=17, class_="step-number"),
         )
         for x, first, last in groups
     ]
     return join(*shades, *labels)
+
+
+def _range(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}–{last}"
 
 
 def _grid(axis: _Axis, top: float, bottom: float, most: int) -> Markup:

@@ -163,8 +163,8 @@ class _Run:
         steps = []
         for number, outcome in enumerate(outcomes, 1):
             for step in outcome.steps:
-                title = step.title if one else f"{outcome.title}: {step.title}"
-                steps.append(step.model_copy(update={"name": f"{number}-{step.name}", "title": title}))
+                group = "" if one else outcome.title
+                steps.append(step.model_copy(update={"name": f"{number}-{step.name}", "group": group}))
         numbers = [Number(title="Set-up", value=round(sum(o.setup_s for o in outcomes) * 1000, 1))]
         numbers.append(Number(title="Steps", value=round(sum(o.steps_s for o in outcomes) * 1000, 1)))
         return Report(

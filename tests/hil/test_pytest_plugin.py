@@ -5,6 +5,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 DEADLINE_S = 110
 
 BOARDS = """
@@ -139,3 +141,23 @@ def test_who_does_not_use_it_pays_nothing(tmp_path: Path) -> None:
     """
     done = project(tmp_path, source)
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_boards_of_a_project_are_on_the_air_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    source = """
+        import json, subprocess, sys
+
+        LOOK = [sys.executable, "-c", "from hil.cli import app; app()", "air", "show", "kitchen", "--json"]
+
+        def test_it(board, dut):
+            dut.write("import bluetooth; ble = bluetooth.BLE(); ble.active(True); ble.gap_advertise(20000); 6 * 7")
+            dut.expect_exact("\\n42")
+            seen = json.loads(subprocess.run(LOOK, capture_output=True, check=True).stdout)
+            assert [member["name"] for member in seen["members"]] == [board.name]
+            assert [radio["advertising"] for radio in seen["radios"]] == [True]
+    """
+    done = project(tmp_path, source, "--latchwork-air", "kitchen")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -268,3 +268,21 @@ def test_ticks_are_few_inside_the_axis_and_told_apart(start: float, span: float,
 @pytest.mark.parametrize("value", [None, False])
 def test_an_attribute_that_is_not_there_is_not_written(value: Any) -> None:
     assert el("a", "<&>", href=value, class_='"') == '<a class="&quot;">&lt;&amp;&gt;</a>'
+
+
+def test_steps_of_a_group_are_below_it_and_a_group_with_a_failure_stands_open() -> None:
+    report = sample_report(ok=False)
+    steps = [
+        step.model_copy(update={"group": "broken" if not step.ok else "whole", "ok": step.ok})
+        for step in report.steps
+    ]
+    shown = _Page(page(report.model_copy(update={"steps": steps}), None))
+    groups = {
+        str(attributes["class"]): "open" in attributes
+        for tag, attributes in shown.tags
+        if tag == "details" and "group" in str(attributes.get("class"))
+    }
+    assert groups == {"step group": False, "step group failed": True}
+    whole = sum(step.ok for step in steps)
+    assert f"whole{whole} steps" in shown.words
+    assert all(step.title in shown.words for step in steps)
