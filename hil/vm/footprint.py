@@ -5,6 +5,6 @@ their code, names and tables are in its flash. Here they are Python modules in t
 this much on top of what the description grants the firmware.
 """
 
-BENCH_KIB = 30
+BENCH_KIB = 32
 NETWORK_KIB = 2  # on top, where its connections pass through the bench
 PROMPT_KIB = 64  # on top, where a tool has reset a door's board into its raw REPL: all of a bare board's modules, and no firmware
