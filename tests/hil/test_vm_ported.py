@@ -1,5 +1,6 @@
 """Modules that a chip's MicroPython has and the VM's has otherwise or not at all."""
 
+import re
 import socket
 import struct
 import threading
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hil.vm.image import MODULES
 from tests.hil.board_rig import DEADLINE, bare
 from tests.hil.machine_vm import printed
 
@@ -167,3 +169,10 @@ async def test_a_board_that_stays_has_all_older_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["neopixel", "apa106", "dht", "ds18x20", "esp32", "flashbdev"])
 def test_a_driver_may_be_what_a_program_imports_first(first: str) -> None:
     assert printed(f"import {first}, machine; print(hasattr(machine, 'bitstream'))") == ["True"]
+
+
+def test_the_bench_s_modules_take_the_vm_s_own_from_the_link() -> None:
+    """By then their older names may be those of the board's: these alone are loaded before."""
+    before = {"_board.py", "os.py", "socket.py", "_socket.py"}
+    asks = re.compile(r"^\s*(import|from) (uos|utime|uselect|usocket)\b", re.MULTILINE)
+    assert {path.name for path in MODULES.glob("*.py") if asks.search(path.read_text())} == before

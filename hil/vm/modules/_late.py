@@ -2,7 +2,7 @@
 
 import time
 
-import utime
+from _board import utime
 
 
 def run(handler, source, at):

@@ -4,7 +4,7 @@ The other end is hil/board/network.py.
 """
 
 import _board
-import usocket
+from _board import usocket
 from micropython import const
 
 _HOST = const(18)  # the channel
