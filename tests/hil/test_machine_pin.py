@@ -1,11 +1,14 @@
 """``machine.Pin`` and ``machine.PWM`` of a bare board, with pins that are wired to each other."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
 from hil.board.board import Board
 from hil.board.description import load_description
 from hil.vm.spawner import Zygote
-from tests.hil.board_rig import DEADLINE, program
+from tests.hil.board_rig import DEADLINE, bare, did, program
 from tests.hil.machine_vm import REFUSED, printed
 
 
@@ -173,3 +176,24 @@ def test_a_signal_is_a_pin_that_may_be_upside_down() -> None:
         print(lamp(), seen.value(), Signal(lamp, invert=True)(), time_pulse_us(seen, 1, 100))
         """
     ) == ["True 0 1", "1 0 0 -2"]
+
+
+async def test_the_handler_of_a_board_that_had_no_processor_sees_the_level_of_its_edge(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "from machine import Pin\np = Pin(14, Pin.IN, Pin.PULL_UP)\nedges = []\n"
+        "_ = p.irq(lambda p: edges.append((p.value(), time.ticks_ms())), Pin.IRQ_FALLING | Pin.IRQ_RISING)"
+    )
+    async with bare(tmp_path) as board:
+        assert await did(board, program) == ""
+        assert board.pid is not None
+        os.kill(board.pid, signal.SIGSTOP)
+        for level in (0, 1):
+            board.pins.set_input("gpio14", level)
+            await asyncio.sleep(0.02)
+        os.kill(board.pid, signal.SIGCONT)
+        told = await did(
+            board, "print([level for level, _ in edges], time.ticks_diff(edges[1][1], edges[0][1]) >= 15)"
+        )
+        assert told == "[0, 1] True\n"
