@@ -48,6 +48,8 @@ class RadioController(Advertising, Connecting, LinkControl, Scanning, AddressLis
         self.slots = slots
 
     def on_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        if self.host is None:
+            return  # cut: what was on its way must not have a chip without power advertise
         # Bumble renders every packet in colour for a debug line nobody reads: a third of its running time.
         if isinstance(packet, hci.HCI_Command):
             self.on_hci_command_packet(packet)

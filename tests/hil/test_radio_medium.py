@@ -296,3 +296,14 @@ def test_without_a_place_a_station_is_as_near_as_bumble_has_it() -> None:
     assert loss.rssi(None, Position(1e6, 0)) == -50
     assert loss.rssi(Position(0, 0), Position(0, 0)) == loss.rssi(Position(0, 0), Position(0.1, 0))
     assert not loss.hears(loss.rssi(Position(0, 0), Position(1000, 0)))
+
+
+async def test_a_command_on_its_way_to_a_chip_whose_power_is_cut_does_nothing(medium: Medium) -> None:
+    door, phone = await station(medium, 1), await station(medium, 2)
+    enable = hci.HCI_LE_Set_Advertising_Enable_Command(advertising_enable=1)
+    door.device.host.send_hci_packet(enable)
+    door.cut()
+    door.device.host.send_hci_packet(enable)
+    with pytest.raises(core.TimeoutError):
+        await phone.device.connect_le(door.device.public_address, timeout=0.2)
+    assert not door.controller.le_legacy_advertiser.enabled
