@@ -13,6 +13,7 @@ from bumble.hci import Address
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hil.radio.adapter import Adapter
 from hil.radio.bleak_backend import PhoneRadio, backend_for
 from hil.radio.bleak_scanner import parse_advertisement, structures
 from hil.radio.medium import Medium
@@ -240,3 +241,25 @@ def test_any_advertising_data_is_parsed_or_left_out(data: bytes) -> None:
 def test_what_is_well_formed_is_found_again(fields: list[tuple[int, bytes]]) -> None:
     data = b"".join(bytes((len(value) + 1, kind)) + value for kind, value in fields)
     assert list(structures(data)) == fields
+
+
+class Deaf:
+    """A host that hears nothing of its controller."""
+
+    def on_packet(self, packet: bytes) -> None:
+        pass
+
+
+async def test_a_phone_whose_controller_answers_no_more_leaves_the_air_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    medium = Medium()
+    phone = Adapter(medium, "anna")
+    await phone.power_on()
+    (controller,) = medium.controllers
+    controller.set_packet_sink(Deaf())
+    monkeypatch.setattr("hil.radio.adapter.POWER_TIMEOUT", 0.05)
+    async with asyncio.timeout(10):
+        await phone.aclose()
+    assert not medium.controllers
+    await medium.aclose()

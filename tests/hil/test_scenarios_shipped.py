@@ -15,6 +15,7 @@ AT_ONCE = 2  # and one alone: a reader at the door keeps its bits apart in real 
 
 
 @pytest.mark.timeout(300)  # 28 scenarios
+@pytest.mark.timeout(240)
 def test_every_shipped_scenario_passes() -> None:
     """Those that kill gateway or cloud have a site of their own meanwhile."""
     told = StringIO()
