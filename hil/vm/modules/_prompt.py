@@ -4,6 +4,7 @@ it, there is no room, and all stays as it is.
 
 import gc
 import sys
+import time  # with the epoch that the firmware on this board counts from
 
 import _board
 from _board import os
