@@ -100,10 +100,15 @@ class Zygote:
 
     @staticmethod
     def _kill(pid: int) -> None:
-        """One of ours that has not ended; any other process may have its number by now."""
-        with suppress(ChildProcessError):
+        """One of ours that has not ended; any other process may have its number as soon as ``reap`` has run."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+        try:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 os.kill(pid, signal.SIGKILL)
+        except ChildProcessError:
+            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def reap(self, *_: Any) -> None:
         """Handler of SIGCHLD: tell of all that have ended."""

@@ -21,7 +21,7 @@ class _Sink(io.TextIOBase):
     """
 
     def __init__(self) -> None:
-        self.to: TextIO | None = None  # standard error
+        self.files: list[TextIO] = []  # the last one has it, else standard error
         self._lock = threading.Lock()
         self._lost = 0
         self._torn = b""  # ends a line of which only a part was written
@@ -40,7 +40,7 @@ class _Sink(io.TextIOBase):
 
     def _put(self, text: str) -> None:
         """Raises OSError; then no whole line was written."""
-        to = self.to or sys.stderr
+        to = self.files[-1] if self.files else sys.stderr
         try:
             number = to.fileno()
         except io.UnsupportedOperation:  # a text in memory
@@ -76,11 +76,10 @@ def log_json(level: int = logging.INFO) -> None:
 
 @contextlib.contextmanager
 def logged_to(file: TextIO) -> Iterator[None]:
-    """Within it, all that is logged goes into this file, which may be closed after it."""
-    before = _sink.to
-    _sink.to = file
+    """Within it, all that is logged goes into this file, which may be closed after it; of several that overlap, into the last."""
+    _sink.files.append(file)
     log_json()
     try:
         yield
     finally:
-        _sink.to = before
+        _sink.files.remove(file)

@@ -121,6 +121,18 @@ async def test_more_that_lose_their_power_than_the_zygote_can_take_at_once_all_d
         assert await asyncio.wait_for(vm.wait(), 20) == -signal.SIGKILL
 
 
+async def test_who_ends_by_itself_as_it_is_killed_takes_nobody_along(tmp_path: Path, outlet: Outlet) -> None:
+    """The zygote hears of its end between two of its own steps, whichever these are."""
+    async with Zygote() as zygote:
+        for _ in range(500):
+            vm = await outlet.spawn(zygote, "", tmp_path)
+            ending = asyncio.ensure_future(vm.wait())
+            while not ending.done():
+                zygote.kill(vm.pid)
+                await asyncio.sleep(0)
+        assert await (await outlet.spawn(zygote, "import sys; sys.exit(7)", tmp_path)).wait() == 7
+
+
 async def test_kill_is_a_sigkill(tmp_path: Path, outlet: Outlet) -> None:
     async with Zygote() as zygote:
         vm = await outlet.spawn(zygote, "while True: pass", tmp_path)

@@ -23,6 +23,21 @@ def test_a_logger_that_wrote_into_a_file_goes_on_when_the_file_is_closed(
     assert '"after"' in capsys.readouterr().err
 
 
+def test_of_runs_that_overlap_the_last_has_the_log_and_none_leaves_its_file_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "first").open("w") as first, (tmp_path / "second").open("w") as second:
+        one, other = logged_to(first), logged_to(second)
+        one.__enter__()
+        other.__enter__()
+        one.__exit__(None, None, None)
+        log.warning("within")
+        other.__exit__(None, None, None)
+    log.warning("after")
+    assert '"within"' in (tmp_path / "second").read_text()
+    assert '"after"' in capsys.readouterr().err
+
+
 def test_what_a_full_disk_has_no_room_for_is_lost_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("w") as file, logged_to(file):
