@@ -122,14 +122,15 @@ async def test_more_that_lose_their_power_than_the_zygote_can_take_at_once_all_d
 
 
 async def test_who_ends_by_itself_as_it_is_killed_takes_nobody_along(tmp_path: Path, outlet: Outlet) -> None:
-    """The zygote hears of its end between two of its own steps, whichever these are."""
+    """The zygote hears of its end between two of its own steps, whichever these are, and tells it."""
     async with Zygote() as zygote:
-        for _ in range(500):
+        for n in range(500):
             vm = await outlet.spawn(zygote, "", tmp_path)
             ending = asyncio.ensure_future(vm.wait())
-            while not ending.done():
+            for _ in range(n % 50):
                 zygote.kill(vm.pid)
                 await asyncio.sleep(0)
+            await asyncio.wait_for(ending, 10)
         assert await (await outlet.spawn(zygote, "import sys; sys.exit(7)", tmp_path)).wait() == 7
 
 
