@@ -37,7 +37,7 @@ from protocol.host.transfers import build_chunk, build_offer, transfer_id
 from tests.protocol.host.fleet import Fleet, Identity
 from tests.tasks import end
 
-DEADLINE = 45.0  # a device waits up to 20 s to be let in, and up to 20 s before it tries again
+DEADLINE = 50.0  # a device waits up to 25 s to be let in, and up to 20 s before it tries again
 DEVICE, DOOR, SITE = "dev_" + "d0" * 8, "door_" + "a1" * 8, "site_" + "b2" * 8
 DOOR_BYTES = bytes.fromhex("a1" * 8)
 STATES_ON_THE_WAY = 2  # that the device may have sent of its own accord, and that look like an answer
