@@ -82,6 +82,12 @@ def noise(
     _run(_disturb(air_name_or_exit(air), wanted))
 
 
+@app.command()
+def renew(air: AirOption = None) -> None:
+    """Let all resolvable private addresses run out now: boards with `addr_mode=2` draw new ones, as after 15 minutes."""
+    _run(_disturb(air_name_or_exit(air), {"renew": True}))
+
+
 def air_name_or_exit(name: str | None) -> str:
     try:
         return air_name(name)

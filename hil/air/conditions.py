@@ -1,4 +1,4 @@
-"""Losses and noise on an air, as people ask for them: ``DISTURB`` of hil/air/ops.py."""
+"""What people can do to an air, as they ask for them: ``DISTURB`` of hil/air/ops.py."""
 
 import json
 from collections.abc import Callable
@@ -19,6 +19,8 @@ def change(payload: bytes) -> Change:
     wanted = json.loads(payload)
     if not isinstance(wanted, dict):
         raise ValueError("a disturbance is an object")
+    if "renew" in wanted:
+        return lambda medium: medium.expire_addresses()
     return _noise(wanted) if "noise" in wanted else _losses(wanted)
 
 

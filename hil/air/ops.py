@@ -12,7 +12,8 @@ Calls of AIR; texts are UTF-8, structures JSON:
     RESET   channel u8; the member's VM is gone, and what lived in its RAM. A post
     PLACE   {"name", "position"}; "" is the member itself
     DISTURB {"lose", "between": [name, name], "seed"}: lose this part of all packets, or of those between two; or
-            {"noise", "position", "power", "duty", "share"}: a source of noise by its name, null takes it away
+            {"noise", "position", "power", "duty", "share"}: a source of noise by its name, null takes it away; or
+            {"renew": true}: all resolvable private addresses run out
     SHOW    offset u32 -> that part of the snapshot (hil/air/snapshot.py); "" is its end
 
 A position is [x, y, z] in metres, or null: near everything. A refusal is an ERROR with an errno; SAID gives its text.

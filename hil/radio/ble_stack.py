@@ -1,6 +1,7 @@
 """A board's Bluetooth stack: NimBLE's behaviour under MicroPython's bluetooth module, on a Bumble device.
 
-One module for each role: ble_gap, ble_server, ble_client, ble_security and ble_l2cap, on what they share in ble_host.
+One module for each role and for the own address (ble_address, ble_gap, ble_server, ble_client, ble_security, ble_l2cap), on what
+they share in ble_host.
 """
 
 import asyncio
@@ -11,10 +12,11 @@ from collections.abc import Awaitable, Callable
 from bumble import hci
 
 from hil.radio import ble_ops as ops
+from hil.radio.ble_address import OwnAddress
 from hil.radio.ble_client import GattClient
 from hil.radio.ble_errors import HCI_BASE, host_error
 from hil.radio.ble_gap import Gap
-from hil.radio.ble_host import NRPA, PUBLIC, RANDOM, RPA, BleHost, Interrupt
+from hil.radio.ble_host import BleHost, Interrupt
 from hil.radio.ble_l2cap import L2cap
 from hil.radio.ble_security import Security
 from hil.radio.ble_server import GattServer
@@ -44,6 +46,7 @@ class BleStack:
         self.station = Station(medium, name, public, static_address(mac[::-1]), position)
         self._device = self.station.device
         self._host = host = BleHost(self._device, name, interrupt)
+        self._address = OwnAddress(host, medium, self.station)
         self._gap = Gap(host)
         self._security = Security(host)
         self._server = GattServer(host, self._security)
@@ -136,12 +139,14 @@ class BleStack:
         await self._gap.stop_scan()
         self._host.flush()
         self._host.silence()
+        self._address.stop()
         self._gap.stop()
         await self.station.off()
         self._host.cancel()
 
     def cut(self) -> None:
         self._host.silence()
+        self._address.stop()
         self._gap.stop()
         self.station.cut()
         self._host.cancel()
@@ -149,7 +154,7 @@ class BleStack:
     def config_get(self, payload: bytes) -> bytes:
         match payload:
             case b"mac":
-                return self._own_address()
+                return self._address.encoded()
             case b"gap_name":
                 return self._server.table.name.data
             case b"mtu":
@@ -166,31 +171,9 @@ class BleStack:
             case b"mtu":
                 self._server.set_mtu(int.from_bytes(value, "little"))
             case b"addr_mode":
-                return self._set_addr_mode(value[0])
+                return self._address.choose(value[0])
             case b"bond" | b"mitm" | b"le_secure" | b"io":
                 self._security.settings.set(name.decode(), value[0])
             case _:
                 raise OSError(errno.EINVAL, "unknown configuration")
         return None
-
-    def _own_address(self) -> bytes:
-        if self._host.addr_mode == RPA:
-            raise OSError(errno.EINVAL, "a resolvable address changes by itself")
-        public = self._host.addr_mode == PUBLIC
-        address = self._device.public_address if public else self._device.random_address
-        return bytes((int(not public),)) + bytes(address)[::-1]
-
-    async def _set_addr_mode(self, mode: int) -> None:
-        if mode == RANDOM:
-            address = self._device.static_address
-        elif mode == RPA:
-            address = hci.Address.generate_private_address(self._device.irk)
-        elif mode == NRPA:
-            address = hci.Address.generate_private_address()
-        elif mode != PUBLIC:
-            return  # as the port
-        if mode != PUBLIC:
-            command = hci.HCI_LE_Set_Random_Address_Command(random_address=address)
-            await self._device.send_sync_command(command)
-            self._device.random_address = address
-        self._host.addr_mode = mode

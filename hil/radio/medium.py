@@ -62,6 +62,7 @@ class Medium(LocalLink):  # type: ignore[misc]
         self._listeners: dict[Any, None] = {}
         self._plain: dict[Any, None] = {}  # Bumble's own controllers, which take everything
         self._timers: set[asyncio.TimerHandle] = set()
+        self._private: dict[Any, Callable[[], None]] = {}
 
     def controller(self, name: str, public: hci.Address, **options: Any) -> "RadioController":
         """A new station's; ``options`` are those of RadioController."""
@@ -105,6 +106,18 @@ class Medium(LocalLink):  # type: ignore[misc]
             self.losses.noise[name] = noise
         self._watch()
 
+    def when_addresses_expire(self, controller: Any, renew: Callable[[], None] | None) -> None:
+        """Whom to tell that a station's private address has run out; None: it has none any more."""
+        if renew is None:
+            self._private.pop(controller, None)
+        else:
+            self._private[controller] = renew
+
+    def expire_addresses(self) -> None:
+        """Let all resolvable private addresses run out now, which they do by themselves after a quarter of an hour."""
+        for renew in tuple(self._private.values()):
+            renew()
+
     def _watch(self) -> None:
         for link in set(self._links.values()):
             link.watch()
@@ -120,6 +133,7 @@ class Medium(LocalLink):  # type: ignore[misc]
         self.controllers.discard(controller)
         self._plain.pop(controller, None)
         self._positions.pop(controller, None)
+        self._private.pop(controller, None)
         self.stopped_listening(controller)
         for advertiser in _advertisers_of(controller):
             advertiser.stop()

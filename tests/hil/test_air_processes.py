@@ -234,6 +234,7 @@ def test_losses_and_noise_come_and_go(air: Airfield) -> None:
         ("lose", "0"),
         ("noise", "oven", "1", "2", "--duty", "0.7"),
         ("noise", "oven"),
+        ("renew",),
     ):
         done = latchwork("air", *arguments)
         assert (done.returncode, done.stderr) == (0, "")

@@ -1,14 +1,19 @@
 """MicroPython's pairing and bonding, between real VMs whose programs keep the secrets."""
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from hil.radio import ble_ops
+from hil.radio.ble_address import RPA_TIMEOUT_S
+from hil.radio.ble_stack import BleStack
 from hil.radio.medium import Medium
 from tests.hil import ble_vm as ble
 from tests.hil.ble_vm import BleVm, connect, vms
+from tests.hil.virtual_time import run
 
 SERVICES = (
     f"((bluetooth.UUID(0x1815), ((bluetooth.UUID(0x2a56), {ble.READ | ble.READ_ENCRYPTED}),"
@@ -192,3 +197,96 @@ async def test_the_key_of_private_addresses_is_the_programs(boards: list[BleVm])
         await central.do(f"ble.gap_disconnect({conn})")
         await peripheral.irq(ble.CENTRAL_DISCONNECT)
     assert central.secrets == peripheral.secrets == BOTH_KEPT
+
+
+async def test_a_private_address_that_runs_out_is_known_to_bonded_peers_and_strange_to_others(
+    medium: Medium, tmp_path: Path
+) -> None:
+    async with vms(medium, tmp_path, 3) as (friend, peripheral, stranger):
+        await serve(peripheral, bond=True)
+        await peripheral.do("ble.config(addr_mode=2)")
+        await up(friend, bond=True)
+        await up(stranger)
+        conn, first = await connect_to_any(friend, peripheral)
+        await friend.do(f"ble.gap_pair({conn})")
+        await friend.irq(ble.ENCRYPTION_UPDATE)
+        await peripheral.irq(ble.ENCRYPTION_UPDATE)
+        medium.expire_addresses()
+        await peripheral.do(f"ble.gap_advertise(20000, {ble.FLAGS!r})")
+        seen = {first}
+        for _ in range(3):  # in mid-advertising, and the connection goes on
+            address = await seen_at(stranger)
+            assert address[0] == 1
+            assert address[1][0] >> 6 == 1
+            assert address not in seen
+            seen.add(address)
+            assert await seen_at(friend) == (0, bytes.fromhex("240ac4000001"))
+            medium.expire_addresses()
+        assert await read(friend, conn, ENCRYPTED_HANDLE) == 0
+        await peripheral.do("ble.config(addr_mode=3)")
+        address = await seen_at(stranger)
+        assert (address[0], address[1][0] >> 6) == (1, 0)  # not resolvable
+        medium.expire_addresses()
+        assert await seen_at(stranger) == address  # NimBLE's does not change by itself
+
+
+async def connect_to_any(central: BleVm, peripheral: BleVm) -> tuple[int, tuple[int, bytes]]:
+    """Handle at the central, and the address that the peripheral was found at."""
+    await peripheral.do(f"ble.gap_advertise(20000, {ble.FLAGS!r})")
+    kind, address = await seen_at(central)
+    await central.do(f"ble.gap_connect({kind}, {address!r}, 15000)")
+    return (await central.irq(ble.PERIPHERAL_CONNECT))[0], (kind, address)
+
+
+async def seen_at(scanner: BleVm) -> tuple[int, bytes]:
+    """The address of the next advertisement."""
+    await scanner.do("ble.gap_scan(0, 30000, 30000)")
+    scanner.since(ble.SCAN_RESULT)
+    kind, address = (await scanner.irq(ble.SCAN_RESULT))[:2]
+    await scanner.do("ble.gap_scan(None)")
+    return kind, address
+
+
+def test_a_private_address_lasts_a_quarter_of_an_hour() -> None:
+    async def addresses() -> list[object]:
+        stack = BleStack(Medium(), "board", lambda _op, _payload: None, bytes(6), None)
+        await stack.start(False)
+        found = []
+        chosen = stack.handle(ble_ops.CONFIG_SET, b"addr_mode=\2")
+        assert chosen is not None
+        assert not isinstance(chosen, bytes)
+        await chosen
+        for _ in range(4):
+            found.append(stack.station.controller.random_address)
+            await asyncio.sleep(RPA_TIMEOUT_S / 2 + 1e-3)
+        await stack.stop()
+        return found
+
+    first, same, second, still = run(addresses())
+    assert first == same
+    assert second == still != first
+
+
+async def test_a_bonded_peers_subscription_ends_with_its_connection(boards: list[BleVm]) -> None:
+    """NimBLE could keep it; MicroPython's store has no place for it (BLE_STORE_OBJ_TYPE_CCCD)."""
+    central, peripheral = boards
+    await up(peripheral, bond=True)
+    flags = ble.READ | ble.NOTIFIES
+    await peripheral.do(
+        f"ble.gatts_register_services(((bluetooth.UUID(0x1815), ((bluetooth.UUID(0x2a56), {flags}),)),))"
+    )
+    await up(central, bond=True)
+    for bonded in (False, True):
+        conn, _ = await connect(central, peripheral)
+        await central.do(f"ble.gap_pair({conn})")
+        await central.irq(ble.ENCRYPTION_UPDATE)
+        await peripheral.irq(ble.ENCRYPTION_UPDATE)
+        if not bonded:
+            await central.do(f"ble.gattc_write({conn}, 17, b'\x01\x00', 1)")
+            await central.irq(ble.WRITE_DONE)
+        await peripheral.do("ble.gatts_write(16, 'news', True)")
+        assert await read(central, conn, 16) == 0
+        assert len(central.since(ble.NOTIFY)) == (0 if bonded else 1)
+        await central.do(f"ble.gap_disconnect({conn})")
+        await peripheral.irq(ble.CENTRAL_DISCONNECT)
+    assert peripheral.secrets == BOTH_KEPT
