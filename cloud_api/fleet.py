@@ -85,6 +85,7 @@ class Fleet:
         self._vault = vault
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._doors: dict[str, str] = {}
+        self._left: dict[str, int] = {}
         # One load at a time: two lines of one device would give out the same numbers.
         self._loading = asyncio.Lock()
 
@@ -129,9 +130,14 @@ class Fleet:
 
     def site_away(self, site_id: str, since_ms: int) -> None:
         """No device of a site can be reached, unless it was heard after ``since_ms`` (Unix milliseconds)."""
+        self._left[site_id] = since_ms
         for line in self._lines.values():
             if line.site_id == site_id and (line.last_seen_at or 0) <= since_ms:
                 line.connected = False
+
+    def left_ms(self, site_id: str) -> int:
+        """When a site was last lost (Unix milliseconds), 0 if it was not."""
+        return self._left.get(site_id, 0)
 
     def forget(self, device_id: str) -> None:
         """A device was retired."""

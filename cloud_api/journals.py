@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from cloud_api.chains import Delivery, examine, leap, load_chain, store_chain
 from cloud_api.clock import now_ms
 from cloud_api.db.models import Device, Event, Gateway
+from cloud_api.drops import Drops
 from cloud_api.fleet import Line
 from cloud_api.mqtt import Unreachable
 from cloud_api.records import add_audit, add_broken, add_gap, add_record
@@ -40,8 +41,6 @@ log = structlog.get_logger(__name__)
 RETRY_S = 1.0
 CHAINS_KEPT = 50_000
 LEAVES = ("events", "audit")
-
-Drop = Callable[[str, str], None]
 
 
 @dataclass
@@ -65,12 +64,12 @@ class _Batch:
 class Journals:
     """The worker of the `events` and `audit` leaves."""
 
-    def __init__(self, cloud: Cloud, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, cloud: Cloud, drops: Drops, clock: Callable[[], float] = time.monotonic) -> None:
         self._cloud = cloud
+        self._drops = drops
         self._clock = clock
         self._queue: asyncio.Queue[tuple[str, str, bytes]] = asyncio.Queue(INGEST_QUEUE)
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
-        self.drop: Drop = lambda reason, topic: None
 
     def offer(self, site_id: str, leaf: str, payload: bytes) -> None:
         """Queue a message; raises asyncio.QueueFull, and Malformed for another leaf."""
@@ -96,15 +95,15 @@ class Journals:
             else:
                 await self._take_records(batch, site_id, parse(Events, payload))
         except ProtocolError as error:
-            self.drop(error.reason, f"{site_id}/{leaf}")
+            self._drops.drop(error.reason, f"{site_id}/{leaf}")
         except SecretError as error:
-            self.drop("secret", f"{site_id}/{leaf}")
+            self._drops.drop("secret", f"{site_id}/{leaf}")
             log.error("secret_unreadable", error=str(error))
 
     async def _take_records(self, batch: _Batch, site_id: str, message: Events) -> None:
         line = await self._cloud.fleet.device(message.d)
         if line is None or line.site_id != site_id:
-            self.drop("unknown_device" if line is None else "foreign_device", f"{site_id}/events")
+            self._drops.drop("unknown_device" if line is None else "foreign_device", f"{site_id}/events")
             return
         line.last_seen_at = now_ms()
         chain = await self._chain(line)
@@ -182,7 +181,7 @@ class Journals:
     ) -> None:
         gateway = session.scalar(select(Gateway).where(Gateway.id == audit.g, Gateway.site_id == site_id))
         if gateway is None:
-            self.drop("foreign_gateway", f"{site_id}/audit")
+            self._drops.drop("foreign_gateway", f"{site_id}/audit")
             return
         gateway.last_seen_at = now_ms()
         for item in audit.events:

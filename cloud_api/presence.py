@@ -10,14 +10,28 @@ from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import Session
 
 from cloud_api.db.models import Device, Gateway
+from cloud_api.drops import Refused
+from cloud_api.fleet import Line
 from cloud_api.services import Cloud
 
 
-async def site_devices_away(cloud: Cloud, site_id: str, device_ids: Collection[str]) -> None:
+async def heard(cloud: Cloud, site_id: str, device_id: str, at_ms: int) -> Line:
+    """A message of this site is a device's word, which came at ``at_ms``. Raises Refused when it cannot be."""
+    line = await cloud.fleet.device(device_id)
+    if line is None or not line.active:
+        raise Refused("unknown_device")
+    if line.site_id != site_id:
+        raise Refused("foreign_device")
+    line.last_seen_at = max(at_ms, line.last_seen_at or 0)
+    if not line.connected:
+        line.connected = True
+        line.push_again()  # a broker keeps nothing for a device that is away
+    return line
+
+
+def mark_away(session: Session, site_id: str, device_ids: Collection[str]) -> None:
     """A gateway says that these devices of its site hold no session."""
-    cloud.fleet.away(site_id, device_ids)
-    mine = (Device.site_id == site_id) & Device.id.in_(device_ids)
-    await cloud.db.write(partial(_mark, which=mine))
+    _mark(session, (Device.site_id == site_id) & Device.id.in_(device_ids))
 
 
 async def nobody_yet(cloud: Cloud) -> None:

@@ -24,6 +24,7 @@ from cloud_api.authority import LOCALHOST, Authority
 from cloud_api.db.database import open_database
 from cloud_api.db.migrate import migrate
 from cloud_api.doorkeeper import Doorkeeper
+from cloud_api.drops import Drops
 from cloud_api.fleet import Fleet
 from cloud_api.idempotency import purge
 from cloud_api.ingest import Ingest
@@ -36,6 +37,7 @@ from cloud_api.renewal import renew_certificates
 from cloud_api.secrets import Vault, read_kek
 from cloud_api.services import Cloud
 from cloud_api.settings import Folder, Settings
+from cloud_api.standing import Standing
 from cloud_api.stream import Hub
 from cloud_api.transfers import Transfers
 from protocol.host.admission import Admission
@@ -160,10 +162,11 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Admission) -> None:
-    journals = Journals(cloud)
-    transfers = Transfers(cloud)
-    ingest = Ingest(cloud, journals, transfers)
-    journals.drop = ingest.drop
+    drops = Drops(cloud.metrics)
+    standing = Standing(cloud, drops)
+    journals = Journals(cloud, drops)
+    transfers = Transfers(cloud, drops)
+    ingest = Ingest(cloud, drops, standing, journals, transfers)
     pair = cloud.authority.client
     context = client_context(
         cloud.authority.ca_pem, str(pair.certificate), str(pair.key), cloud.authority.broker_pins
@@ -182,6 +185,7 @@ async def _work(cloud: Cloud, folder: Folder, broker: NatsBroker, admission: Adm
         )
         for name, work in (
             ("ingest", ingest.run),
+            ("standing", standing.run),
             ("journals", journals.run),
             ("transfers", transfers.run),
             ("expire", lambda: commands.expire(cloud)),

@@ -12,6 +12,7 @@ import structlog
 
 from cloud_api.clock import now_ms
 from cloud_api.credentials import build_users
+from cloud_api.drops import Drops, Refused
 from cloud_api.files import REVOCATIONS, USERS, Builder, find_file, keep_built, wanted_files
 from cloud_api.fleet import Line
 from cloud_api.mqtt import Unreachable
@@ -36,10 +37,6 @@ FETCH_PER_S = 50.0
 FETCH_BURST = 100.0
 
 BUILDERS: dict[str, Builder] = {USERS: build_users, REVOCATIONS: build_revocations}
-
-
-class Refused(Exception):
-    """A request that gets no answer; the text is the reason's slug."""
 
 
 def push_offers(cloud: Cloud, device_ids: Sequence[str]) -> None:
@@ -101,8 +98,9 @@ async def _offer(cloud: Cloud, line: Line) -> None:
 class Transfers:
     """The worker of the `fetch` leaf."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, drops: Drops) -> None:
         self._cloud = cloud
+        self._drops = drops
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(FETCH_QUEUE)
 
     def offer(self, site_id: str, payload: bytes) -> None:
@@ -116,14 +114,11 @@ class Transfers:
             try:
                 await self._answer(site_id, parse(Fetch, payload))
             except ProtocolError as error:
-                self._drop(error.reason)
+                self._drops.drop(error.reason, f"{site_id}/fetch")
             except Refused as error:
-                self._drop(str(error))
+                self._drops.drop(str(error), f"{site_id}/fetch")
             except Unreachable:
-                self._drop("broker_unreachable")
-
-    def _drop(self, reason: str) -> None:
-        self._cloud.metrics.dropped.labels(reason).inc()
+                self._drops.drop("broker_unreachable", f"{site_id}/fetch")
 
     async def _answer(self, site_id: str, request: Fetch) -> None:
         line = await self._cloud.fleet.device(request.d)

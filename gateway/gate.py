@@ -19,7 +19,7 @@ import structlog
 
 from gateway import metrics
 from gateway.tls_records import Records
-from gateway.turns import Turns
+from protocol.host.turns import Turns
 
 # Handshakes under way. An ESP32 computes for 1.5 s on its own side, so that these are some 40 devices a second.
 MAX_HANDSHAKES = 64

@@ -141,7 +141,7 @@ class Gateway:
             lambda: self._context(cloud.pins),
             lambda *message: self._downward.receive(*message),
             self._cloud_changed,
-            self._uplink.writable,
+            self._cloud_writable,
         )
         site_link = MqttLink(
             "site",
@@ -164,6 +164,10 @@ class Gateway:
             self._say_hello()
             self._upward.cloud_is_back()
         self._uplink.link_changed(up)
+
+    def _cloud_writable(self) -> None:
+        self._upward.writable()
+        self._uplink.writable()
 
     def _say_hello(self) -> None:
         hello = cloud_messages.Hello(g=self.settings.gateway_id, registry=self._registry.version)

@@ -1,6 +1,7 @@
 """Site to cloud: what devices say is checked, and passed on at once or spooled.
 
-A result, a time request and a state go straight through. Events go to the spool; a commit acknowledges them.
+A result and a time request go straight through, and so does where a device stands, or later. Events go to the spool; a commit
+acknowledges them.
 """
 
 import collections
@@ -11,6 +12,7 @@ from gateway import metrics
 from gateway.drops import Drops, NotPassedOn
 from gateway.registry import Registry
 from gateway.spool import Arrival, Note
+from gateway.standing import Standing
 from protocol.errors import Malformed, ProtocolError
 from protocol.host import cloud_messages, site_messages
 from protocol.host.messages import parse
@@ -53,8 +55,7 @@ class Upward:
             "log": self._log,
             "fetch": self._fetch,
         }
-        self._states: dict[str, bytes] = {}
-        self._unsent_logs: dict[str, bytes] = {}  # of each device the last that the cloud was not there for
+        self._standing = Standing(self._send)
         self._held: collections.deque[tuple[float, bytes]] = collections.deque(maxlen=MAX_HELD_RESULTS)
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
@@ -79,24 +80,15 @@ class Upward:
         for until, message in held:
             if self._clock() < until:
                 self._send("result", message)
-        logs, self._unsent_logs = self._unsent_logs, {}
-        for message in logs.values():
-            self._send("log", message)
-        away = []
-        for device in self._registry.active():
-            if device in self._states:
-                self._send("state", self._states[device])
-            else:
-                away.append(device)
-        for start in range(0, len(away), cloud_messages.MAX_AWAY):
-            batch = tuple(away[start : start + cloud_messages.MAX_AWAY])
-            self._send("presence", cloud_messages.Presence(away=batch).encode())
+        self._standing.tell_all(self._registry.active())
+
+    def writable(self) -> None:
+        """The link to the cloud takes more again."""
+        self._standing.tell()
 
     def left(self, device: str) -> None:
         """A device holds no session any more: a command would reach nobody."""
-        self._states.pop(device, None)
-        if self._registry.is_active(device):
-            self._send("presence", cloud_messages.Presence(away=(device,)).encode())
+        self._standing.left(device, tell=self._registry.is_active(device))
 
     def _result(self, device: str, payload: bytes) -> None:
         parse(site_messages.Envelope, payload)
@@ -117,14 +109,12 @@ class Upward:
 
     def _state(self, device: str, payload: bytes) -> None:
         state = parse(site_messages.State, payload)
-        self._states[device] = cloud_messages.State(d=device, **state.model_dump(exclude_unset=True)).encode()
-        self._send("state", self._states[device])  # else with the next session
+        message = cloud_messages.State(d=device, **state.model_dump(exclude_unset=True)).encode()
+        self._standing.state(device, message)
 
     def _log(self, device: str, payload: bytes) -> None:
         counters = parse(site_messages.Counters, payload).counters
-        message = cloud_messages.Counters(d=device, counters=counters).encode()
-        if not self._send("log", message):
-            self._unsent_logs[device] = message
+        self._standing.counters(device, cloud_messages.Counters(d=device, counters=counters).encode())
 
     def _fetch(self, device: str, payload: bytes) -> None:
         request = parse(site_messages.Fetch, payload)

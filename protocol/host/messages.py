@@ -28,7 +28,9 @@ Pin = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 U32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 I63 = Annotated[int, Field(ge=0, le=2**63 - 1)]  # what SQL calls a BIGINT
 Seconds = Annotated[float, Field(ge=0, le=2**48, allow_inf_nan=False)]
-Text = Annotated[str, StringConstraints(max_length=64)]
+Text = Annotated[
+    str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+]  # PostgreSQL takes no NUL
 
 
 def _record(value: object) -> bytes:

@@ -52,7 +52,7 @@ class State(Message):
     rev: U32
     epoch: Annotated[int, Field(ge=0, le=255)] | None = None
     fw: Text
-    door: Annotated[str, StringConstraints(max_length=32)]
+    door: Annotated[Text, StringConstraints(max_length=32)]
     clk: tuple[Seconds, Seconds] | None = None
     drift_ppm: (
         tuple[Annotated[int, Field(ge=-MAX_PPM, le=MAX_PPM)], Annotated[int, Field(ge=0, le=MAX_PPM)]] | None

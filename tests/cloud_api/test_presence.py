@@ -1,8 +1,12 @@
 """A device that nobody can reach is known as such, and an unlock of its door fails at once."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
+from cloud_api.settings import INGEST_QUEUE
 from tests.cloud_api.conftest import Site, open_device, open_site
 from tests.cloud_api.world import CloudProcess, Device, made, until
 
@@ -55,6 +59,33 @@ async def test_a_gateway_cannot_declare_another_sites_device_away(
         await own.come_up(site.api)  # what was sent before it has been handled
         assert await unlock(site) == ("pending", None)
         assert (await connected(site, site.device))["connected"]
+
+
+async def test_a_site_that_tells_of_everything_at_once_loses_nothing(
+    own_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    """More messages than wait for a commit come while the cloud stands still: what counts is each device's newest."""
+    token = own_cloud.new_organisation()
+    async with own_cloud.api(token) as api:
+        gateway = await open_site(own_cloud, api, tmp_path / "gateway")
+        async with gateway.connected():
+            noisy, quiet = [await open_device(api, gateway) for _ in range(2)]
+            for device in (noisy, quiet):
+                await device.come_up(api)
+            assert own_cloud.process is not None
+            os.kill(own_cloud.process.pid, signal.SIGSTOP)
+            try:
+                log = {"d": noisy.id, "counters": {"bad_mac": 1}}
+                for _ in range(10):
+                    await asyncio.gather(*[gateway.send("log", log) for _ in range(INGEST_QUEUE // 8)])
+                await quiet.send_state(door="forced")
+                await gateway.send("presence", {"away": [noisy.id]})
+            finally:
+                os.kill(own_cloud.process.pid, signal.SIGCONT)
+            site = Site(api, gateway, noisy)
+            assert (await connected(site, noisy, False))["boot"] == noisy.boot
+            body = (await api.get(f"/v1/devices/{quiet.id}")).json()
+            assert (body["door_state"], body["connected"]) == ("forced", True)
 
 
 async def test_after_a_restart_of_the_cloud_nobody_is_there_until_heard(

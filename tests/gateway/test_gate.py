@@ -10,7 +10,7 @@ import pytest
 
 from gateway.gate import MAX_HELLO, Gate
 from gateway.tls_records import Records
-from gateway.turns import Turns
+from protocol.host.turns import Turns
 from tests.protocol.host.fleet import Fleet
 
 WAIT_S = 20

@@ -38,6 +38,11 @@ MODELS: list[type[Message]] = [
 ]
 FIELDS = sorted({name for model in MODELS for name in model.model_fields})
 
+
+def plain(length: int) -> st.SearchStrategy[str]:
+    return st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=length)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -59,12 +64,12 @@ state = {
     "jseq": u32,
     "cfg": u32,
     "rev": u32,
-    "fw": st.text(max_size=64),
-    "door": st.text(max_size=32),
+    "fw": plain(64),
+    "door": plain(32),
     "clk": st.none() | st.tuples(seconds, seconds),
     "drift_ppm": st.none() | st.tuples(st.integers(-10_000, 10_000), st.integers(0, 10_000)),
 }
-counters = {"counters": st.dictionaries(st.text(max_size=64), i63, max_size=64)}
+counters = {"counters": st.dictionaries(plain(64), i63, max_size=64)}
 audit_events = st.builds(
     cloud_messages.AuditEvent,
     seq=st.integers(1, 0xFFFFFFFF),
@@ -170,6 +175,9 @@ BAD: list[tuple[type[Message], dict[str, Any]]] = [
     (site_messages.Counters, {"counters": {"x": -1}}),
     (site_messages.Counters, {"counters": {"x": True}}),
     (site_messages.Counters, {"counters": {str(n): n for n in range(65)}}),
+    (site_messages.Counters, {"counters": {"bad\x00mac": 1}}),
+    (site_messages.State, {"boot": 1, "jseq": 1, "cfg": 1, "rev": 1, "fw": "1\n", "door": "open"}),
+    (site_messages.State, {"boot": 1, "jseq": 1, "cfg": 1, "rev": 1, "fw": "1", "door": "\x00"}),
     (site_messages.Envelope, {"p": "x" * (MAX_ENVELOPE - 60), "m": "0" * 31}),
     (site_messages.Ack, {"seq": -1}),
     (site_messages.Ack, {"seq": "1"}),
