@@ -4,7 +4,8 @@ A ``paced`` link is true to a radio. It has connection events at its anchor and 
 at the anchor; an event stays open for most of the interval, so that the peripheral can answer in it, as controllers keep one
 open while either side has more data. An event has room for ``MAX_PDUS`` PDUs of one side, and for as many as fit into the
 interval. A lost PDU ends the event for its side, and is sent again in the next one. With a peripheral latency the peripheral
-listens at one event of (latency + 1), unless it has something to say.
+listens at one event of (latency + 1), unless it has something to say. A radio with several links is with one at a time
+(``airtime``): an event for which an end has no time is missed.
 
 A link that is not paced hands everything over at once; one on which packets get lost is always paced.
 """
@@ -30,6 +31,8 @@ DEFAULT_TIMEOUT = 0.72  # seconds, for a request that names no supervision timeo
 CONTROL_OCTETS = 12  # of an LL control PDU, about
 _T_IFS_US = 150
 _EMPTY_US = 80  # an empty PDU at LE 1M
+_POLL_S = (2 * _EMPTY_US + _T_IFS_US) * 1e-6
+_FIRST_S = 2.5e-3  # the longest PDU at LE 1M with its acknowledgement
 _OVERHEAD = 14  # bytes around the payload of a data PDU: preamble, access address, header, MIC, CRC
 _US_PER_BYTE = {1: 8.0, 2: 4.0, 3: 64.0}  # by PHY: 1M, 2M, Coded with S=8
 _AIRTIME = 0.9  # of an interval that data may fill
@@ -64,6 +67,7 @@ class _Event:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.until = 0.0
         self.us = 0.0
         self.pdus = [0, 0]
         self.closed = [False, False]  # by a lost PDU
@@ -85,7 +89,10 @@ class Link:
         self._addresses = tuple(ends)
         self._queues: tuple[deque[Pdu], deque[Pdu]] = (deque(), deque())
         self._loop = asyncio.get_running_loop()
-        self._anchor = self._heard = self._loop.time() + 1.25e-3
+        self.missed = 0  # events in a row
+        self._central = next(iter(ends.values()))
+        self._heard = self._loop.time()
+        self._anchor = self._place(self._heard)
         self._event = _Event(-1)
         self._timer: asyncio.TimerHandle | None = None
         self._next = -1  # event of the timer
@@ -98,6 +105,22 @@ class Link:
     @property
     def timeout(self) -> float:
         return self.timing.timeout
+
+    @property
+    def begins(self) -> float:
+        """When an event of it is: loop time of its anchor."""
+        return self._anchor
+
+    @property
+    def due(self) -> float:
+        """When it needs its next event; infinity if it has nothing to say."""
+        return float("inf") if self._timer is None else self._start(self._next)
+
+    def _start(self, number: int) -> float:
+        return self._anchor + number * self.timing.interval
+
+    def _place(self, after: float) -> float:
+        return self._medium.airtime.anchor(self._central, self, after + 1.25e-3)
 
     def waiting(self, address: hci.Address) -> int:
         """PDUs that the end with this address has not got rid of yet."""
@@ -137,7 +160,7 @@ class Link:
     def retime(self, timing: Timing) -> None:
         """New parameters, from an anchor of their own."""
         self.timing = timing
-        self._anchor = max(self._loop.time(), self._anchor)
+        self._anchor = self._place(self._loop.time() - 1.25e-3)
         self._event = _Event(-1)
         self._disarm()
         if self.paced:
@@ -193,18 +216,28 @@ class Link:
                 return
             self._disarm()
         self._next = wanted
-        self._timer = self._loop.call_at(self._anchor + wanted * interval, self._on_anchor, wanted)
+        self._timer = self._loop.call_at(self._start(wanted), self._on_anchor, wanted)
 
     def _on_anchor(self, number: int) -> None:
         self._timer = None
         if self._event.number != number:
             self._event = _Event(number)
-        if self.expiry is None:
+        if self.expiry is None and self._has_the_air(self._start(number)):
             self._poll()
             self._transfer(0)
             self._transfer(1)
         if not self._over():
             self._arm()
+
+    def _has_the_air(self, now: float) -> bool:
+        """Whether both radios have time for the event that begins; one that is missed is over."""
+        airtime = self._medium.airtime
+        if airtime.is_free(self, now) and not airtime.goes_before(self, now, now + _FIRST_S):
+            self.missed = 0
+            return True
+        self.missed += 1
+        self._event.closed = [True, True]
+        return False
 
     def _is_open(self) -> bool:
         """Whether the present event still takes what the peripheral has to say. An idle link has no timer: its present event,
@@ -218,7 +251,8 @@ class Link:
             if number % (latency + 1):
                 return False
             self._event = _Event(number)
-        return now - number * interval <= OPEN * interval
+        in_time = now - number * interval <= OPEN * interval
+        return in_time and self._medium.airtime.is_idle(self, self._loop.time())
 
     def _transfer(self, side: int) -> None:
         """Send what fits into the rest of the event."""
@@ -239,8 +273,13 @@ class Link:
                 event.us + us > _AIRTIME * self.timing.interval * 1e6 and not first
             ):
                 return False
+            ends = max(event.until, self._loop.time()) + us * 1e-6
+            if not (first or self._medium.airtime.fits(self, self._start(event.number), ends)):
+                return False
             event.pdus[side] += 1
             event.us += us
+            event.until = ends
+            self._medium.airtime.take(self, ends)
             if self._lost(side, DATA):
                 event.closed[side] = True
                 return False
@@ -258,8 +297,10 @@ class Link:
 
     def _poll(self) -> None:
         """The empty packets of an event with no data: they keep a lossy link alive."""
-        if self._lossy and not any(self._queues) and not self._lost(0, POLL) and not self._lost(1, POLL):
-            self._heard = self._loop.time()
+        if self._lossy and not any(self._queues):
+            self._medium.airtime.take(self, self._loop.time() + _POLL_S)
+            if not self._lost(0, POLL) and not self._lost(1, POLL):
+                self._heard = self._loop.time()
 
     def _over(self) -> bool:
         """End the link if nothing has been received for the supervision timeout."""

@@ -21,6 +21,7 @@ from bumble import core, hci, ll
 from bumble.link import LocalLink
 
 from hil.log import Log
+from hil.radio.airtime import Airtime
 from hil.radio.link import CONTROL_OCTETS, Link, Timing
 from hil.radio.loss import ADVERTISING, Losses, Noise
 from hil.radio.path_loss import PathLoss, Position
@@ -57,7 +58,7 @@ class Medium(LocalLink):  # type: ignore[misc]
         self.losses = Losses(seed, self.path_loss)
         self._positions: dict[Any, Position] = {}
         self._links: dict[Key, Link] = {}
-        self._links_of: dict[Any, set[Link]] = {}
+        self.airtime = Airtime()
         self._advertisers: set[Any] = set()
         self._listeners: dict[Any, None] = {}
         self._plain: dict[Any, None] = {}  # Bumble's own controllers, which take everything
@@ -85,7 +86,7 @@ class Medium(LocalLink):  # type: ignore[misc]
             self._positions.pop(controller, None)
         else:
             self._positions[controller] = position
-        for link in tuple(self._links_of.get(controller, ())):
+        for link in tuple(self.airtime.links_of(controller)):
             self._assess(link)
             link.watch()
         if controller in self._listeners:
@@ -124,7 +125,7 @@ class Medium(LocalLink):  # type: ignore[misc]
 
     def silence(self, controller: Any) -> None:
         """Cut a station's power: it leaves at once, and each peer finds out by its supervision timeout."""
-        links = tuple(self._links_of.get(controller, ()))
+        links = tuple(self.airtime.links_of(controller))
         self.remove_controller(controller)
         for link in links:
             self._assess(link)
@@ -158,7 +159,7 @@ class Medium(LocalLink):  # type: ignore[misc]
 
     def link_rssi(self, controller: Any, peer_address: hci.Address) -> int | None:
         """dBm of the link from controller to peer_address, None if there is none."""
-        for link in tuple(self._links_of.get(controller, ())):
+        for link in tuple(self.airtime.links_of(controller)):
             for address, other in link.ends.items():
                 if address == peer_address and other is not controller:
                     return self.rssi(other, controller)
@@ -166,7 +167,7 @@ class Medium(LocalLink):  # type: ignore[misc]
 
     def links_of(self, controller: Any) -> list[Link]:
         """The connections that a station has now."""
-        return list(self._links_of.get(controller, ()))
+        return list(self.airtime.links_of(controller))
 
     def link_of(self, connection: Any) -> Link | None:
         """The link of one end's connection."""
@@ -193,7 +194,7 @@ class Medium(LocalLink):  # type: ignore[misc]
         for controller in list(self.controllers):
             self.remove_controller(controller)
         self._links.clear()
-        self._links_of.clear()
+        self.airtime = Airtime()
         self._timers.clear()
 
     def started_advertising(self, advertiser: Any) -> None:
@@ -235,6 +236,8 @@ class Medium(LocalLink):  # type: ignore[misc]
         if isinstance(packet, ll.ConnectInd):
             loop.call_soon(self._connect, sender_controller, packet)
             return
+        if self.airtime.is_taken(sender_controller, loop.time()):
+            return
         for receiver in self._listeners:
             rssi = self._received(sender_controller, receiver)
             if rssi is not None:
@@ -247,6 +250,8 @@ class Medium(LocalLink):  # type: ignore[misc]
         """dBm at which an advertisement arrives, if it does."""
         rssi = self.rssi(sender, receiver)
         if sender is receiver or not self.path_loss.hears(rssi) or self.lost(sender, receiver, ADVERTISING):
+            return None
+        if self.airtime.is_taken(receiver, asyncio.get_running_loop().time()):
             return None
         return rssi
 
@@ -279,8 +284,7 @@ class Medium(LocalLink):  # type: ignore[misc]
     def _join(self, link: Link) -> None:
         a, b = link.ends
         self._links[a, b] = self._links[b, a] = link
-        for controller in link.ends.values():
-            self._links_of.setdefault(controller, set()).add(link)
+        self.airtime.join(link)
 
     def send_acl_data(
         self,
@@ -368,11 +372,7 @@ class Medium(LocalLink):  # type: ignore[misc]
         for key in ((a, b), (b, a)):
             if self._links.get(key) is link:
                 del self._links[key]
-        for controller in link.ends.values():
-            links = self._links_of.get(controller, set())
-            links.discard(link)
-            if not links:
-                self._links_of.pop(controller, None)
+        self.airtime.part(link)
 
     def _later(self, delay: float, call: Callable[..., None], *args: Any) -> None:
         def run() -> None:
