@@ -45,7 +45,7 @@ class Overdue(OSError):
 
 class MqttClient:
     """One client id at one broker. `received(topic, payload)` is called in the reading task and must not wait; the payload
-    is good until the next packet comes. `uptime_ms` never wraps. `open`: whether the port was, at the last connect.
+    is good until the next packet comes. `uptime_ms` never wraps. `reached`: whether somebody answered the last connect.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class MqttClient:
         self._ping_sent: "Any" = None  # ticks while an answer is due
         self._overdue = ""
         self._reader: "Any" = None
-        self.connected = self.open = False
+        self.connected = self.reached = False
 
     async def connect(
         self, host: str, port: int, context: "PinnedContext", server_name: str, topics: "List[str]"
@@ -77,11 +77,11 @@ class MqttClient:
         self._decoder = mqtt.Decoder(_MAX_PACKET, self._body)
         self._ping_sent = self._write_began = None
         self._overdue = ""
-        self.open = False
+        self.reached = False
         self._write_lock = asyncio.Lock()  # the one before may be held by a task that was cancelled
         try:
             await _within(_CONNECT_MS, self._socket.connect(host, port, context, server_name))
-            self.open = True
+            self.reached = True
             await _within(_LET_IN_MS, self._send(mqtt.encode_connect(self._client_id, _KEEP_ALIVE_S)))
             await _within(_ANSWER_MS, self._until(mqtt.CONNACK))
             await _within(_ANSWER_MS, self._subscribe(topics))
@@ -96,7 +96,7 @@ class MqttClient:
     async def run(self) -> None:
         """Receive until the connection ends. The caller then cancels its publishers and calls `close`."""
         self._reader = asyncio.current_task()
-        monitor = asyncio.create_task(self._check())
+        monitor = asyncio.create_task(self._monitor())
         try:
             while not self._overdue:
                 await self._receive()
@@ -127,7 +127,7 @@ class MqttClient:
         be.
         """
         await self.room()
-        packet_id = self._next()
+        packet_id = self._next_id()
         packet = mqtt.encode_publish(topic, payload, 1, packet_id)
         self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
         await self._send(packet)
@@ -141,7 +141,7 @@ class MqttClient:
                 del self._in_flight[packet_id]
 
     async def _subscribe(self, topics: "List[str]") -> None:
-        await self._send(mqtt.encode_subscribe(self._next(), topics))
+        await self._send(mqtt.encode_subscribe(self._next_id(), topics))
         await self._until(mqtt.SUBACK)
 
     async def _until(self, kind: int) -> None:
@@ -154,11 +154,11 @@ class MqttClient:
         count = await self._socket.readinto(self._buffer)
         kinds: "List[int]" = []
         for packet in self._decoder.feed(memoryview(self._buffer)[:count]):
-            await self._take(packet)
+            await self._act(packet)
             kinds.append(packet.kind)
         return kinds
 
-    async def _take(self, packet: "mqtt.Packet") -> None:
+    async def _act(self, packet: "mqtt.Packet") -> None:
         if packet.kind == mqtt.PUBLISH:
             self._received(packet.topic, packet.payload)
             if packet.qos == 1:
@@ -190,7 +190,7 @@ class MqttClient:
             self._in_flight[packet_id] = (time.ticks_ms(), packet, again)
             await self._send(packet)
 
-    async def _check(self) -> None:
+    async def _monitor(self) -> None:
         """Ping when idle; end the session when an answer is overdue."""
         try:
             late = ""
@@ -217,7 +217,7 @@ class MqttClient:
                 return "puback"
         return ""
 
-    def _next(self) -> int:
+    def _next_id(self) -> int:
         while True:
             self._packet_id = self._packet_id % 0xFFFF + 1
             if self._packet_id not in self._in_flight:

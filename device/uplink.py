@@ -86,7 +86,7 @@ class Uplink:
         self._hole = self._hole_due = 0
         self._logged = 0
         self._logged_ms = -_LOG_EVERY_MS
-        certificate.changed = self._show
+        certificate.changed = self._show_certificate
         self._prefix = topics.down(self._dev, "ack")[: -len("ack")]
         self._audit_due: "Dict[Any, Tuple[int, int]]" = {}  # by event: when the next may be recorded, and the wait before
         self._config_refused = ""
@@ -103,7 +103,7 @@ class Uplink:
         release = chooser.read(chooser.running)[0]
         self._firmware = _FIRMWARE + ("+" + str(release) if release else "")
 
-    def _show(self) -> None:
+    def _show_certificate(self) -> None:
         self._client.fail("certificate")
 
     def news(self) -> None:
@@ -133,7 +133,7 @@ class Uplink:
                 counters.up("uplink_memory")
                 sys.print_exception(e)
             self._apply_postponed()
-            cap_ms = _MAX_TURNED_AWAY_MS if self._client.open else _MAX_RETRY_MS
+            cap_ms = _MAX_TURNED_AWAY_MS if self._client.reached else _MAX_RETRY_MS
             await asyncio.sleep_ms(self._backoff.next_ms(cap_ms))
 
     async def _connect(self) -> None:

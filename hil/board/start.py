@@ -9,6 +9,7 @@ from hil.board import flash
 from hil.board.flash import Cut
 from hil.vm import image
 from hil.vm.footprint import BENCH_KIB, NETWORK_KIB, PROMPT_KIB
+from hil.vm.orders import BENCH
 from hil.vm.spawner import VmProcess, Zygote
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # Mounts the bench's modules before anything is imported; the rest of the boot is hil/vm/modules/_boot.py.
 BOOT = (
     "import sys,os,vfs,uctypes;a,_,n=os.getenv('LATCHWORK_BENCH').partition(',');"
-    "vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(a),int(n))),'/bench');sys.path.insert(0,'/bench');"
+    f"vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(a),int(n))),{BENCH!r});sys.path.insert(0,{BENCH!r});"
     "del a,_,n,sys,os,vfs,uctypes;import _boot;_boot.boot();del _boot"
 )
 SLOTS_KIB = 256

@@ -7,24 +7,11 @@ import ctypes
 import mmap
 
 from hil.vm.identity import extension, write_over
+from hil.vm.qstrs import pools, texts
 
 ABSENT = {b"atexit", b"exc_info", b"executable"}
 _QSTR = 0b010  # the tag of a name in an object
 _FLAGS = 3  # low bits of a table's count of entries
-
-
-class _Pool(ctypes.Structure):
-    """MicroPython's ``qstr_pool_t``, which the addresses of its texts follow."""
-
-    _fields_ = (
-        ("prev", ctypes.c_void_p),
-        ("total_prev", ctypes.c_size_t, 63),
-        ("is_sorted", ctypes.c_size_t, 1),
-        ("alloc", ctypes.c_size_t),
-        ("len", ctypes.c_size_t),
-        ("hashes", ctypes.c_void_p),
-        ("lengths", ctypes.c_void_p),
-    )
 
 
 class _Dict(ctypes.Structure):
@@ -43,7 +30,11 @@ def remove_absent() -> None:
     library = extension()
     try:
         module = (ctypes.c_void_p * 2).in_dll(library, "mp_module_sys")
-        names = _names(ctypes.addressof(_Pool.in_dll(library, "mp_qstr_const_pool")))
+        names = {
+            pool.total_prev + place << 3 | _QSTR: text
+            for pool in pools(library)
+            for place, text in enumerate(texts(pool))
+        }
     except ValueError:
         return
     where = module[1] or 0
@@ -55,15 +46,3 @@ def remove_absent() -> None:
     counts = (ctypes.c_size_t * 2)(len(kept) << _FLAGS | flags, len(kept))
     write_over(where + _Dict.used.offset, bytes(counts), mmap.PROT_READ)
     write_over(globals_.table or 0, b"".join(bytes(entry(*pair)) for pair in kept), mmap.PROT_READ)
-
-
-def _names(at: int | None) -> dict[int, bytes]:
-    """The text of each key that names one of the binary's constants."""
-    found = {}
-    while at:
-        pool = _Pool.from_address(at)
-        texts = (ctypes.c_char_p * pool.len).from_address(at + ctypes.sizeof(_Pool))
-        for place, text in enumerate(texts):
-            found[pool.total_prev + place << 3 | _QSTR] = text
-        at = pool.prev
-    return found

@@ -14,16 +14,15 @@ from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hil.vm import constants, names
+from hil.vm import constants
 from hil.vm.constants import fold
-from hil.vm.names import SharedPrivate, shorten
 from hil.vm.parsing import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
 # Boards build in threads: one image at a time.
 _BUILDING = allocate_lock()  # of threading, which takes a while to load
-_HOW = (Path(__file__), Path(constants.__file__), Path(names.__file__))
+_HOW = (Path(__file__), Path(constants.__file__))
 
 
 class ImageError(Exception):
@@ -64,11 +63,15 @@ def firmware_image(root: Path = ROOT, replaced: Mapping[str, Path] | None = None
 
 def bench_image() -> Path:
     """Path of the ROM image of the bench's VM modules."""
-    return cached("bench", bench_files(), compile_bench, _HOW)
+
+    def compiled(_: dict[str, Path]) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in bench_folder().iterdir()}
+
+    return cached("bench", bench_files(), compiled, _HOW)
 
 
 def bench_folder() -> Path:
-    """A folder of the same modules as .mpy files, for a VM that keeps the posix file system."""
+    """A folder of the same modules as .mpy files: for a VM that keeps the posix file system, and for whom their names matter."""
     files = bench_files()
     folder = cache_dir() / f"modules-{_digest(files, _HOW)}"
     if not folder.exists():
@@ -80,29 +83,20 @@ def bench_folder() -> Path:
 
 
 def compile_firmware(files: dict[str, Path]) -> dict[str, bytes]:
-    """Compile the modules of the firmware to .mpy for the bench, with their constants folded and their private names short."""
+    """Compile the modules of the firmware to .mpy for the bench, with their constants folded."""
     of = {module_of(name): name for name in files}
     sources = {module: files[name].read_text(encoding="utf-8") for module, name in of.items()}
     try:
-        built = shorten(fold(sources), lambda module: module.startswith("protocol."))
+        built = fold(sources)
     except SyntaxError as error:
         raise ImageError(f"{files[of[str(error.filename)]]}: {error}") from None
-    except SharedPrivate as error:
-        raise ImageError(str(error)) from None
     return compile_sources({of[module]: source for module, source in built.items()})
 
 
 def compile_bench(files: dict[str, Path]) -> dict[str, bytes]:
-    """Compile the bench's modules to .mpy, with what nobody else asks for short: on a board they take no heap at all, and none of
-    the names that are counted there.
-    """
+    """Compile the bench's modules to .mpy, with the constants folded that nobody else asks for."""
     sources = {module_of(name): path.read_text(encoding="utf-8") for name, path in files.items()}
-    return compile_sources(
-        {
-            f"{module}.py": source
-            for module, source in shorten(_folded(sources), lambda _: True, parameters=True).items()
-        }
-    )
+    return compile_sources({f"{module}.py": source for module, source in _folded(sources).items()})
 
 
 def _folded(sources: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hil.vm import image
 from hil.vm.orders import FORK, KILL, MAP, VM_LINK_FD
 from hil.vm.poke import poke
 
@@ -89,7 +90,7 @@ class Zygote:
     @classmethod
     async def start(cls) -> Self:
         zygote = cls()
-        zygote._launch()
+        zygote._launch(await asyncio.to_thread(image.bench_folder))
         return zygote
 
     @property
@@ -97,13 +98,13 @@ class Zygote:
         assert self._process is not None
         return self._process.pid
 
-    def _launch(self) -> None:
+    def _launch(self, modules: Path) -> None:
         self._control, control = _socketpair()
         self._orders, orders = _socketpair()
         with control, orders:
             theirs = control.fileno(), orders.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hil.vm.zygote", *map(str, theirs)],
+                [sys.executable, "-m", "hil.vm.zygote", *map(str, theirs), str(modules)],
                 pass_fds=theirs,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
@@ -227,7 +228,7 @@ class Zygote:
 
     async def __aenter__(self) -> Self:
         if self._process is None:
-            self._launch()
+            self._launch(await asyncio.to_thread(image.bench_folder))
         return self
 
     async def __aexit__(

@@ -1,10 +1,11 @@
 """The process that board VMs are forked from: MicroPython preloaded, no threads, no event loop.
 
-Run as ``python -m hil.vm.zygote CONTROL ORDERS``; the client is ``hil/vm/spawner.py``. Both are Unix SEQPACKET sockets. An
-order with all that a VM needs, and its two descriptors (terminal, board link), lies ready in the second before the first says
-``FORK``: the child takes it. Answers are lines in the first: ``started ORDER PID`` and ``failed ORDER WHY`` by the child,
-``ended PID STATUS`` by the zygote. Every process here dies with its parent (PR_SET_PDEATHSIG), and the zygote also ends when
-its control socket does, so a killed bench leaves nothing.
+Run as ``python -m hil.vm.zygote CONTROL ORDERS MODULES``; the client is ``hil/vm/spawner.py``. The first two are Unix SEQPACKET
+sockets. An order with all that a VM needs, and its two descriptors (terminal, board link), lies ready in the second before the
+first says ``FORK``: the child takes it. Answers are lines in the first: ``started ORDER PID`` and ``failed ORDER WHY`` by the
+child, ``ended PID STATUS`` by the zygote. MODULES is a folder of compiled modules whose names no VM has in its heap. Every
+process here dies with its parent (PR_SET_PDEATHSIG), and the zygote also ends when its control socket does, so a killed bench
+leaves nothing.
 
 A page that the zygote writes to between two forks is one that no two VMs share, and so is one that a child writes to: every
 line of Python does (reference counts). That was most of a VM's memory. So the zygote does little but fork, and a child does
@@ -20,18 +21,21 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from fcntl import ioctl
+from pathlib import Path
 from termios import TIOCSCTTY
 from typing import Any, NoReturn
 
 import micropython_unix
 
-from hil.vm import poke
+from hil.vm import mpy, poke
 from hil.vm.absent import remove_absent
 from hil.vm.identity import become_esp32
 from hil.vm.line_feed import keep_line_feeds
-from hil.vm.orders import FORK, KILL, MAP, MAX_ORDER, VM_LINK_FD
+from hil.vm.orders import BENCH, FORK, KILL, MAP, MAX_ORDER, VM_LINK_FD
+from hil.vm.qstrs import put_into_binary
 
 EXIT_NOT_STARTED = 70  # a child that failed before MicroPython ran; sysexits.h calls it an internal error
 _MAX_FD = 65536
@@ -163,6 +167,13 @@ def _wear(descriptors: bytes) -> None:
     os.dup2(int.from_bytes(descriptors[_FD:], sys.byteorder), VM_LINK_FD)
 
 
+def _names(modules: Path) -> Iterator[bytes]:
+    """What a VM interns as it loads any of these."""
+    for path in modules.glob("*.mpy"):
+        yield f"{BENCH}/{path.name}".encode()
+        yield from mpy.names(path.read_bytes())
+
+
 def main() -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the bench's terminal is the bench's business
@@ -172,6 +183,7 @@ def main() -> None:
     become_esp32()
     remove_absent()
     keep_line_feeds()
+    put_into_binary(_names(Path(sys.argv[3])))
     poke.allow()
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages the VMs share

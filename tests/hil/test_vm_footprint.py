@@ -12,28 +12,11 @@ SLACK_KIB = 4  # what the modules may grow by before the firmware is robbed of i
 IN_USE = "import gc; gc.collect(); print('in use', gc.mem_alloc())"
 MODULES = f"""
 import bluetooth, machine, network, select, time
-from machine import Pin, RTC, Signal, Timer, WDT
-bluetooth.BLE(), network.WLAN()
+from machine import Pin, RTC, Signal, Timer, UART, WDT
+bluetooth.BLE(), network.WLAN(), UART(1, 9600, tx=17, rx=16), RTC().datetime(), Timer(0)
 import _late
 {IN_USE}
 """
-
-
-# The table of names of a VM doubles at 1,260, for 14 KiB: what the firmware with all its parts has leaves this many.
-MAX_NAMES = 302
-NAMES = """
-import bluetooth, esp32, machine, micropython, network, select, time
-from machine import Pin, RTC, Signal, Timer, UART, WDT
-bluetooth.BLE(), network.WLAN(), UART(1, 9600, tx=17, rx=16), esp32.NVS("a"), RTC().datetime(), Timer(0)
-import _late
-micropython.qstr_info()
-"""
-
-
-async def test_the_bench_leaves_the_firmware_its_names(tmp_path: Path) -> None:
-    async with powered(tmp_path, NAMES) as board:
-        match = await board.console.wait_for(r"n_qstr=(\d+)", DEADLINE)
-    assert int(match[1]) <= MAX_NAMES
 
 
 async def test_the_firmware_is_given_back_what_the_bench_takes(tmp_path: Path) -> None:

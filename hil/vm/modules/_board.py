@@ -15,7 +15,7 @@ from micropython import const
 
 CORE, GPIO, BLE, NET, NVS, UART = range(6)
 
-# const, and optional parameters that are private: a name that others see costs heap, which on a real board these modules do not.
+# const: what others see has an entry in a table of the heap, which on a real board these modules have not.
 _POST = const(0)
 _CALL = const(1)
 _REPLY = const(2)
@@ -56,13 +56,13 @@ end = 0  # ticks_us: of the last handler of a pin, or of what held all back
 alarms = []  # objects with .due (ticks_ms) and .ring(), kept by machine.Timer
 
 
-def on(channel, handler, _stores=None):
+def on(channel, handler, stores=None):
     """Run handler(op, payload) for interrupts of channel.
 
-    _stores(op, payload), if given, is called as soon as the interrupt is received, even inside another handler:
+    stores(op, payload), if given, is called as soon as the interrupt is received, even inside another handler:
     it may only store state. The handler then runs if it returned true."""
     _handlers[channel] = handler
-    _early[channel] = _stores
+    _early[channel] = stores
     if bare and channel == BLE:
         __import__("_spin")  # as machine does
 
@@ -117,14 +117,14 @@ def _came():
         return True
 
 
-def pump(_spun=False):
+def pump(spun=False):
     """Receive what the model has sent and run what is due; never waits. Returns true if something ran.
 
-    ``_spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
+    ``spun``: in the midst of any code, where what is raised reaches no program. A Ctrl-C is left to the console's signal."""
     global _running, _spinning
     if not _is_main():
         return False
-    if _spun:
+    if spun:
         if _inside or _lock.locked():
             return False
         _spinning = True
@@ -204,11 +204,11 @@ def hello():
     return _hello
 
 
-def reset(cause, _after_ms=0):
+def reset(cause, after_ms=0):
     """Tell the model, which takes this VM's power away; nothing more is executed."""
     if not (os.getenv("LATCHWORK_FLASH") or _spinning):
         raise SystemExit  # a board that lives for one command ends with its reset
-    post(CORE, 1, struct.pack("<BI", cause, _after_ms))
+    post(CORE, 1, struct.pack("<BI", cause, after_ms))
     while True:
         utime.sleep_ms(60000)
 
@@ -302,4 +302,4 @@ if bare:
     for _name in ("micropython",):  # a path has no say in what is built in
         sys.modules[_name] = __import__("_" + _name).module
     if not os.getenv("LATCHWORK_FLASH"):  # else _boot chooses a socket first
-        __import__(b"_alias".decode())  # as a text it would be a name in the heap of a door
+        import _alias

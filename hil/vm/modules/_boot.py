@@ -60,7 +60,7 @@ def _mount():
     elif not _board.bare:
         sys.modules["socket"] = __import__("usocket")  # a tuple for each address would cost heap
     if _board.bare:
-        __import__(b"_alias".decode())
+        import _alias
     flash = _flash.Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:

@@ -1,5 +1,5 @@
 """``machine`` of an ESP32 board, wired to the board model: what the firmware of a door uses. The rest is in _machine, which a
-bare board loads at once, and a door when a program asks for it: each of its names would cost a door heap.
+bare board loads at once, and a door when a program asks for it: what it defines would cost a door heap.
 """
 
 import struct
@@ -27,7 +27,6 @@ _pins = {}
 
 
 def __getattr__(name):
-    # A module's name that is made up when it is asked for is no name until then.
     alone = name in ("PWM", "Timer", "RTC", "WDT", "UART")
     return getattr(__import__("_" + name.lower() if alone else "_machine"), name)
 
@@ -72,18 +71,18 @@ class Pin(PinBase):
         self._level = self._told = answer[0]
         self._net = answer[1]
 
-    def value(self, _new=None):
-        if _new is None:
+    def value(self, level=None):
+        if level is None:
             if self._mode != Pin.OUT:
                 _board.pump()
             return self._level
-        _new = 1 if _new else 0
+        level = 1 if level else 0
         if self._net or self._handler or self._mode != Pin.OUT:
-            _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, _new)))
+            _board.call(_board.GPIO, _DRIVE, bytes((self.gpio, level)))
             _board.pump()
         else:
-            self._level = self._told = _new
-            _board.post(_board.GPIO, _OUT, bytes((self.gpio, _new)))
+            self._level = self._told = level
+            _board.post(_board.GPIO, _OUT, bytes((self.gpio, level)))
 
     __call__ = value
 
@@ -158,13 +157,13 @@ def idle():
     _board.wait_ms(_IDLE_MS)
 
 
-def freq(_hz=None):
+def freq(hz=None):
     global _freq
-    if _hz is None:
+    if hz is None:
         return _freq
-    if _hz // 1000000 not in (20, 40, 80, 160, 240):
+    if hz // 1000000 not in (20, 40, 80, 160, 240):
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
-    _freq = _hz // 1000000 * 1000000
+    _freq = hz // 1000000 * 1000000
 
 
 def disable_irq():

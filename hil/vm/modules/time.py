@@ -21,8 +21,8 @@ if _ppm:
         return ticks_us() // 1000
 
 
-def sleep(_seconds):
-    _board.sleep_ms(int(_seconds * 1000))
+def sleep(seconds):
+    _board.sleep_ms(int(seconds * 1000))
 
 
 def time_ns():
@@ -33,8 +33,8 @@ def time():
     return (_board.hello()[1] + utime.ticks_us()) // 1000000 - _EPOCH
 
 
-def localtime(_seconds=None):
-    return utime.gmtime(_EPOCH + int(time() if _seconds is None else _seconds))[:8]
+def localtime(seconds=None):
+    return utime.gmtime(_EPOCH + int(time() if seconds is None else seconds))[:8]
 
 
 gmtime = localtime
