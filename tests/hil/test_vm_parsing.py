@@ -1,48 +1,71 @@
 import ast
 import contextlib
 import gc
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from hil.vm.parsing import parse
 
-SOURCE = Path(__file__).read_text() * 10
+SOURCE = Path(__file__).read_text()
+DEEP = 100  # calls below the other's conversion: more than any tree here has levels
+DEADLINE = 20.0
 
 
-@pytest.fixture
-def restless() -> Iterator[None]:
-    """Threads take turns as often as they can, also within the conversion of a tree."""
-    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+class Other:
+    """A thread that converts a tree of its own when it is told to, and is back at its beginning then."""
 
-    def collected(phase: str, info: dict[str, int]) -> None:
-        sum(range(50))
+    def __init__(self) -> None:
+        self._turn, self._done = threading.Event(), threading.Event()
+        self._over = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
-    sys.setswitchinterval(1e-6)
-    gc.set_threshold(50)
-    gc.callbacks.append(collected)
-    yield
-    gc.callbacks.remove(collected)
-    gc.set_threshold(*thresholds)
-    sys.setswitchinterval(interval)
+    def convert(self) -> None:
+        self._done.clear()
+        self._turn.set()
+        assert self._done.wait(DEADLINE)
 
+    def close(self) -> None:
+        self._over = True
+        self._turn.set()
+        self._thread.join()
 
-def test_a_thread_parses_whatever_others_do(restless: None) -> None:
-    over = threading.Event()
-
-    def disturb() -> None:
-        while not over.is_set():
+    def _run(self) -> None:
+        while self._turn.wait() and not self._over:
+            self._turn.clear()
             with contextlib.suppress(SystemError):
-                ast.parse(SOURCE)
+                _below(DEEP, lambda: ast.parse("a = 1"))
+            self._done.set()
 
-    other = threading.Thread(target=disturb)
-    other.start()
+
+def _below(calls: int, do: Callable[[], object]) -> None:
+    if calls:
+        _below(calls - 1, do)
+    else:
+        do()
+
+
+@contextlib.contextmanager
+def disturbed() -> Iterator[None]:
+    """Another converts in the midst of what this thread does, at each collection of garbage."""
+    thread, threshold, other = threading.current_thread(), gc.get_threshold(), Other()
+
+    def collected(phase: str, _: dict[str, int]) -> None:
+        if phase == "stop" and threading.current_thread() is thread:
+            other.convert()
+
+    gc.callbacks.append(collected)
+    gc.set_threshold(50)
     try:
-        trees = [ast.dump(parse(SOURCE)) for _ in range(6)]
+        yield
     finally:
-        over.set()
-        other.join()
-    assert len(set(trees)) == 1
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collected)
+        other.close()
+
+
+def test_a_thread_parses_whatever_others_do() -> None:
+    with disturbed():
+        tree = parse(SOURCE)
+    assert ast.unparse(tree) == ast.unparse(parse(SOURCE))

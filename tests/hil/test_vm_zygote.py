@@ -121,13 +121,75 @@ async def test_more_that_lose_their_power_than_the_zygote_can_take_at_once_all_d
         assert await asyncio.wait_for(vm.wait(), 20) == -signal.SIGKILL
 
 
+# A zygote's own steps, at the worst of moments. Its control socket is ours here, and it has a child that has ended.
+STEPS = """
+import os, signal, socket, sys
+from hil.vm.zygote import Zygote
+
+def child(do):
+    pid = os.fork()
+    if not pid:
+        do()
+    return pid
+
+def has_ended(pid):
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+ours, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+ours.settimeout(10)
+"""
+# The VM ends after the zygote has looked whether it runs, and before it kills it.
+ENDS_AS_IT_IS_KILLED = """
+zygote = Zygote(control, None)
+signal.signal(signal.SIGCHLD, zygote.reap)
+look = os.waitid
+def looked(kind, pid, options):
+    os.waitid = look
+    os.kill(pid, signal.SIGTERM)
+    has_ended(pid)  # though it ran as we looked
+pid = child(signal.pause)
+os.waitid = looked
+zygote._kill(pid)
+assert ours.recv(100) == b"ended %d -15" % pid
+"""
+# The signal of its end comes after Python has looked for one, and before the kernel waits for the bench's word.
+ENDS_UNHEARD = """
+import ctypes, functools, threading
+from itertools import repeat
+from hil.vm.orders import MAX_ORDER
+
+class Control:
+    setsockopt, send = control.setsockopt, control.send
+    # All in C, so that Python looks for no signal between the two.
+    signals = map(max, map(ctypes.PyDLL(None)["raise"], repeat(signal.SIGCHLD)), repeat(MAX_ORDER))
+    recv = functools.partial(next, map(control.recv, signals))
+
+pid = child(lambda: os._exit(7))
+has_ended(pid)
+zygote = Zygote(Control(), None)
+signal.signal(signal.SIGCHLD, zygote.reap)
+
+def bench():
+    said = ours.recv(100)
+    os._exit(0 if said == b"ended %d 7" % pid else 1)
+
+threading.Thread(target=bench).start()
+zygote.serve()
+"""
+
+
+@pytest.mark.parametrize("moment", [ENDS_AS_IT_IS_KILLED, ENDS_UNHEARD], ids=["as it is killed", "unheard"])
+def test_an_end_is_told_whenever_it_comes(moment: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", STEPS + moment], env=environment, check=True, timeout=20)
+
+
 async def test_who_ends_by_itself_as_it_is_killed_takes_nobody_along(tmp_path: Path, outlet: Outlet) -> None:
-    """The zygote hears of its end between two of its own steps, whichever these are, and tells it."""
     async with Zygote() as zygote:
-        for n in range(500):
+        for n in range(50):
             vm = await outlet.spawn(zygote, "", tmp_path)
             ending = asyncio.ensure_future(vm.wait())
-            for _ in range(n % 50):
+            for _ in range(n):
                 zygote.kill(vm.pid)
                 await asyncio.sleep(0)
             await asyncio.wait_for(ending, 10)
