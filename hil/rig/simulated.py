@@ -9,7 +9,6 @@ from hil.board.signals import Observable
 from hil.radio.path_loss import Position
 from hil.rig.capabilities import Unwired
 from hil.rig.expect import Expecter
-from hil.rig.hints import near
 from hil.rig.protocols import Target
 from hil.rig.simulated_faults import (
     FlashFaults,
@@ -19,20 +18,8 @@ from hil.rig.simulated_faults import (
     SimulatedSupply,
 )
 from hil.rig.simulated_reader import reader
+from hil.rig.wiring import CONTACTS, CONTROLS, LEVEL, no_control, no_pin
 from hil.stack.station import execute
-
-LEVEL = "level"
-# Controls that somebody moves: part, control, and the contact of the door model.
-CONTROLS = {
-    ("dps", "open"): "leaf",
-    ("rex", "pressed"): "rex",
-    ("key", "turned"): "key",
-    ("tamper", "open"): "tamper",
-    ("fire", "active"): "fire",
-    ("bolt", "thrown"): "bolt",
-}
-# What can be seen beside the levels of the chip's own pins.
-CONTACTS = {**CONTROLS, ("relay", "contact"): "relay", ("strike", "released"): "strike"}
 
 
 class Power:
@@ -104,12 +91,10 @@ class SimulatedPins:
         return self._signal(part, pin or LEVEL).value
 
     def set(self, part: str, control: str, value: int) -> None:
+        self._refuse(no_control(self._board.name, self._board.description, part, control))
         if control == LEVEL:
-            self._level(part)
             self._board.pins.set_input(part, value)
             return
-        if (part, control) not in CONTROLS or part not in self._board.description.pins:
-            raise self._unwired("control", part, control, CONTROLS)
         contact: Observable[int] = getattr(self._board.door, CONTROLS[part, control])
         contact.set(value)
 
@@ -117,26 +102,16 @@ class SimulatedPins:
         return await self._signal(part, pin or LEVEL).wait(value, timeout)
 
     def _signal(self, part: str, pin: str) -> Observable[int]:
+        self._refuse(no_pin(self._board.name, self._board.description, part, pin))
         if pin == LEVEL:
-            return self._level(part)
-        owner = "relay" if part == "strike" else part
-        if (part, pin) not in CONTACTS or owner not in self._board.description.pins:
-            raise self._unwired("pin", part, pin, CONTACTS)
+            return self._board.pins[part].level
         contact: Observable[int] = getattr(self._board.door, CONTACTS[part, pin])
         return contact
 
-    def _level(self, part: str) -> Observable[int]:
-        try:
-            return self._board.pins[part].level
-        except KeyError:
-            raise self._unwired("pin", part, LEVEL, CONTACTS) from None
-
-    def _unwired(self, kind: str, part: str, name: str, known: Mapping[tuple[str, str], str]) -> Unwired:
-        wired = {*self._board.description.pins, "strike"}
-        if part not in wired:
-            return Unwired(f"{self._board.name} has no part {part}{near(part, wired, len(wired))}")
-        names = {n for p, n in known if p == part} | ({LEVEL} if part != "strike" else set())
-        return Unwired(f"{part} of {self._board.name} has no {kind} {name}{near(name, names)}")
+    @staticmethod
+    def _refuse(why: str) -> None:
+        if why:
+            raise Unwired(why)
 
 
 class SimulatedRadio:

@@ -9,13 +9,13 @@ from hil.board.signals import WaitTimeout
 from hil.osdp_reader import Reader, Terminal
 from hil.rig.capabilities import Unwired
 from hil.rig.protocols import ReaderProtocol
+from hil.rig.wiring import no_card, no_keypad
 from hil.stack.event_log import RETRY_S
 from protocol.keys import osdp_key
 
 SECURE_S = 15.0  # for the secure channel, which the panel opens
 BITS, FACILITY_BITS = 26, 8
 HOLD_S = 0.08  # of a key, and before the next: an unhurried finger
-_HINT = "give it the description reader_door or osdp_door"
 
 
 class WiredReader:
@@ -31,8 +31,8 @@ class WiredReader:
         """It is part of the board."""
 
     async def card(self, facility: int, number: int) -> None:
-        if self._board.description.wiegand is None:
-            raise Unwired(f"{self._board.name} has no card reader: {_HINT}")
+        if why := no_card(self._board.name, self._board.description):
+            raise Unwired(why)
         await self._board.wiegand.card(facility, number)
 
     async def key(self, keys: str) -> None:
@@ -46,7 +46,7 @@ class WiredReader:
             return self._board.keypad.type
         if about.wiegand is not None:
             return self._pressed
-        raise Unwired(f"{self._board.name} has no keypad: {_HINT}")
+        raise Unwired(no_keypad(self._board.name, about))
 
     async def _pressed(self, name: str, hold_s: float) -> None:
         """A Wiegand keypad tells of a key once, however long it is held."""

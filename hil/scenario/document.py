@@ -87,7 +87,9 @@ def parse(text: str, file: str) -> Document:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         reason = " ".join(part for part in (error.context, error.problem) if part)
         raise ScenarioError([Mistake(file, line, column, f"not YAML: {reason}")]) from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ScenarioError([Mistake(file, 1, 1, "is nested too deep, or holds itself")]) from None
+    except (YAMLError, ValueError) as error:
         raise ScenarioError([Mistake(file, 1, 1, f"not YAML: {error}")]) from None
 
 

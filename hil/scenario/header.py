@@ -73,6 +73,8 @@ class BoardIn(Part):
     def _one_main(self) -> Self:
         if self.program and "main.py" in {name.lstrip("/") for name in self.files}:
             raise ValueError("give either program or a main.py among files")
+        if self.image and (self.program or self.files):
+            raise ValueError("give either an image of the whole flash, or a program and files")
         if self.firmware == "door" and (self.program or self.files):
             raise ValueError("a board with a program or files of its own runs no door firmware")
         return self

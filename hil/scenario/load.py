@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hil.board.description import DescriptionError
+from hil.board.description import Description, DescriptionError
 from hil.rig.capabilities import EVERYTHING, lacking
 from hil.rig.hints import near
 from hil.rig.resources import described
 from hil.scenario.document import Document, Mistake, Place, ScenarioError, read
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.parameters import MAX_CASES, Parameters, Scalar, combinations, substituted
+from hil.scenario.plain import plain
 from hil.scenario.steps import Step, StepReader, harms_site
 
 STEPS, AFTERWARDS = "steps", "afterwards"
@@ -135,7 +136,8 @@ def _case(
         for name, item in document.value.items()
     }
     header = _header(document, {name: item for name, item in whole.items() if name not in _LISTS}, mistakes)
-    reader = StepReader(document, mistakes, header, offers)
+    wiring = _wiring(document, header, path.parent, mistakes) if header is not None else {}
+    reader = StepReader(document, mistakes, header, offers, wiring)
     lists = {name: reader.steps(whole.get(name, []), (name,)) for name in _LISTS}
     if not lists[STEPS] and len(mistakes) == before:
         mistakes.append(document.mistake((STEPS,), "a scenario has at least one step"))
@@ -176,23 +178,31 @@ def explained(
         elif issue["type"] == "missing":
             message = f"{inner[-1]} is missing"
         else:
-            message = issue["msg"].removeprefix("Value error, ")
-            message = f"{inner[-1]}: {message}" if inner else message
+            message = f"{inner[-1]}: {plain(issue)}" if inner else plain(issue)
         found.append(document.mistake((*above, *inner), message))
     return found
 
 
+def _wiring(
+    document: Document, header: Header, folder: Path, mistakes: list[Mistake]
+) -> dict[str, Description]:
+    """The descriptions of boards; those that are not there are told."""
+    found: dict[str, Description] = {}
+    for name, board in header.boards.items():
+        try:
+            found[name] = described(board.description, folder)
+        except DescriptionError as error:
+            mistakes.append(document.mistake(("boards", name, "description"), str(error)))
+    return found
+
+
 def _missing(document: Document, header: Header, folder: Path) -> list[Mistake]:
-    """Files and descriptions of boards that are not there."""
+    """Files of boards that are not there."""
     found: list[Mistake] = []
     for name, board in header.boards.items():
-        place = ("boards", name)
-        try:
-            described(board.description, folder)
-        except DescriptionError as error:
-            found.append(document.mistake((*place, "description"), str(error)))
         try:
             board_files(board, folder)
         except OSError as error:
-            found.append(document.mistake((*place, "files"), f"{error.filename}: {error.strerror}"))
+            place = ("boards", name, "image" if error.filename == str(folder / board.image) else "files")
+            found.append(document.mistake(place, f"{error.filename}: {error.strerror}"))
     return found

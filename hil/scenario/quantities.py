@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|min|h)\s*")
@@ -34,3 +34,15 @@ Duration = Annotated[
 ]
 
 Level = Annotated[int, Field(ge=0, le=1, description="0 or 1.")]
+
+
+def compiles(pattern: str) -> str:
+    """A regular expression; ValueError says what is wrong with it."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
+
+
+Regex = Annotated[str, AfterValidator(compiles)]

@@ -1,16 +1,20 @@
 """Reads the list of steps: each a map of one verb to its fields, or to the value of its first field."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from hil.board.description import Description
 from hil.rig.capabilities import EVERYTHING, lacking
 from hil.rig.hints import near
 from hil.scenario.api import FAULTS, VERBS
+from hil.scenario.checks import strangers
 from hil.scenario.document import Document, Mistake, Place
 from hil.scenario.header import Header
 from hil.scenario.matching import names_in
+from hil.scenario.plain import plain
 from hil.scenario.verb import Verb
 
 FAULT, REPEAT, PARALLEL = "fault", "repeat", "parallel"
@@ -50,8 +54,10 @@ class StepReader:
         mistakes: list[Mistake],
         header: Header | None,
         offers: frozenset[str] = EVERYTHING,
+        wiring: Mapping[str, Description] | None = None,
     ) -> None:
-        """``offers``: what the rig can do."""
+        """``offers``: what the rig can do; ``wiring``: how its boards are wired, of those whose description is there."""
+        self._wiring = wiring or {}
         self._offers = offers
         self._document = document
         self._mistakes = mistakes
@@ -123,6 +129,8 @@ class StepReader:
                 self._wrong((*place, "times"), f"times is a number from 1 to {MAX_TIMES:,}, not {times!r}")
                 return None
         steps = self.steps(inner, where, depth + 1)
+        if inner == []:
+            self._wrong(where, f"{word} has at least one step")
         told = f"{word} {times} times" if word == REPEAT else word
         title = f"{told}: {'; '.join(step.title for step in steps)}"
         return Step(word, title[:TITLE_WIDTH], self._document.line(place), steps=steps, times=times)
@@ -131,17 +139,13 @@ class StepReader:
         """Boards, phones and names that neither the head nor an earlier step has made."""
         if self._header is None:
             return
-        for field, known in (("board", self._header.boards), ("phone", self._header.phones)):
-            name = arguments.get(field)
-            if name is not None and name not in known:
-                self._wrong((*place, field), f"no {field} {name}{near(name, known)}")
+        for field, message in strangers(verb.name, arguments, self._header, self._wiring):
+            self._wrong((*place, field), message)
         for field in NAMED.get(verb.name, ()):
             for name in names_in(arguments[field]):
                 if name not in self._names:
                     self._wrong((*place, field), f"no name {name} until here{near(name, self._names)}")
         self._names |= {*arguments.get("save", ()), f"{arguments.get('user')}.user"}
-        if verb.name == "ble-unlock" and not self._header.phones:
-            self._wrong(place, "needs a phone: name one under phones")
 
     def _explain(self, error: ValidationError, verb: Verb, place: Place, fields: Any) -> None:
         known = [field.alias or name for name, field in verb.model.model_fields.items()]
@@ -156,7 +160,7 @@ class StepReader:
             elif issue["type"] == "missing":
                 message = f"{verb.name} needs {field}"
             else:
-                message = f"{field}: {issue['msg'].removeprefix('Value error, ')}"
+                message = f"{field}: {plain(issue)}"
             inside = issue["loc"] if isinstance(fields, dict) else ()
             self._wrong((*place, *inside), message)
 

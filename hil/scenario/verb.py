@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 F = TypeVar("F", bound=Callable[..., Any])
-_MARK, _NEEDS = "_is_verb", "_needs"
+_MARK, _NEEDS, _RULE = "_is_verb", "_needs", "_rule"
 _STRICT = ConfigDict(extra="forbid", populate_by_name=True, alias_generator=lambda name: kebab(name))
 
 
@@ -32,6 +32,16 @@ def needs(capability: str, of: str = "") -> Callable[[F], F]:
 
     def mark(method: F) -> F:
         setattr(method, _NEEDS, (capability, of))
+        return method
+
+    return mark
+
+
+def rule(broken: Callable[[Any], str]) -> Callable[[F], F]:
+    """Hold the fields of a step to each other: ``broken`` says of the model what is wrong; empty if nothing is."""
+
+    def mark(method: F) -> F:
+        setattr(method, _RULE, broken)
         return method
 
     return mark
@@ -87,6 +97,23 @@ def _verb(name: str, method: Callable[..., Any], above: tuple[str, ...]) -> Verb
     for parameter in list(inspect.signature(method).parameters.values())[1:]:
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default))
-    model = create_model(kebab(name), __config__=_STRICT, __doc__=inspect.getdoc(method), **fields)
+    model = create_model(
+        kebab(name),
+        __config__=_STRICT,
+        __doc__=inspect.getdoc(method),
+        __validators__=_validators(getattr(method, _RULE, None)),
+        **fields,
+    )
     capability, needed_for = getattr(method, _NEEDS, ("", ""))
     return Verb(kebab(name), (*above, name), inspect.getdoc(method) or "", model, capability, needed_for)
+
+
+def _validators(broken: Callable[[Any], str] | None) -> dict[str, Any]:
+    """The rule of a verb, for pydantic."""
+
+    def hold(given: BaseModel) -> BaseModel:
+        if broken is not None and (message := broken(given)):
+            raise ValueError(message)
+        return given
+
+    return {"rule": model_validator(mode="after")(hold)}

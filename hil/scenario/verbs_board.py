@@ -7,8 +7,8 @@ from pydantic import Field
 
 from hil.rig import Unwired, WaitTimeout
 from hil.rig.capabilities import FLASH_FAULTS, wired
-from hil.scenario.quantities import Duration, Level, shown
-from hil.scenario.verb import StepFailed, needs, verb
+from hil.scenario.quantities import Duration, Level, Regex, shown
+from hil.scenario.verb import StepFailed, needs, rule, verb
 from hil.scenario.world import World
 
 BoardName = Annotated[str | None, Field(description="Absent: the first.")]
@@ -29,6 +29,9 @@ class BoardVerbs:
         self.world = world
 
     @verb
+    @rule(
+        lambda given: "upto is less than time" if given.upto is not None and given.upto < given.time else ""
+    )
     async def delay(
         self,
         time: Duration,
@@ -91,10 +94,11 @@ class BoardVerbs:
             raise StepFailed(f"a pin {part}.{pin}", str(error)) from None
 
     @verb
+    @rule(lambda given: "" if bool(given.text) != bool(given.regex) else "give either text or regex")
     async def wait_serial(
         self,
         text: Annotated[str, Field(description="What the console must print, literally.")] = "",
-        regex: Annotated[str, Field(description="The same as a regular expression.")] = "",
+        regex: Annotated[Regex, Field(description="The same as a regular expression.")] = "",
         within: Duration = SERIAL_S,
         board: BoardName = None,
     ) -> None:
@@ -119,6 +123,7 @@ class BoardVerbs:
 
     @verb
     @needs(FLASH_FAULTS, of="write")
+    @rule(lambda given: "" if given.write is None or given.state == "cut" else "write is for cut only")
     async def power(
         self,
         state: Literal["on", "off", "cycle", "reset", "brown-out", "cut"],

@@ -11,7 +11,7 @@ from hil.rig.hints import near
 from hil.scenario.bench import Json
 from hil.scenario.matching import NAME, gist, lacks, matches
 from hil.scenario.quantities import Duration, shown
-from hil.scenario.verb import StepFailed, verb
+from hil.scenario.verb import StepFailed, rule, verb
 from hil.scenario.verbs_board import BoardName
 from hil.scenario.verbs_radio import PhoneName, RadioVerbs
 from hil.scenario.world import World
@@ -168,10 +168,11 @@ class CloudVerbs(RadioVerbs):
                 await self._told_device(name)
 
     @verb
+    @rule(lambda given: "" if bool(given.pin) != (given.card is not None) else "give either a pin or a card")
     async def give_credential(
         self,
         user: Annotated[str, Field(description="A name; a new user if it is new.")],
-        pin: Annotated[str, Field(description="4 to 8 digits.")] = "",
+        pin: Annotated[str, Field(pattern=r"^(\d{4,8})?$", description="4 to 8 digits.")] = "",
         card: Annotated[int | None, Field(ge=0, le=65535, description="Number of a card of 26 bits.")] = None,
         facility: Annotated[int, Field(ge=0, le=255)] = 1,
         board: BoardName = None,

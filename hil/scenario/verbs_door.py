@@ -1,7 +1,7 @@
 """Verbs for people at a door: the leaf, the exit button, the key switch, the reader."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,8 @@ from hil.scenario.verbs_board import BoardName, BoardVerbs
 
 TAP_S = 0.4  # what a standard says must be seen (IEC 60839-11-1)
 PULL_S = 1.0
-BUTTONS = {"rex": "pressed", "key": "turned", "tamper": "open", "fire": "active"}
+Button = Literal["rex", "key", "tamper", "fire"]
+BUTTONS: dict[Button, str] = {"rex": "pressed", "key": "turned", "tamper": "open", "fire": "active"}
 
 
 class DoorVerbs(BoardVerbs):
@@ -51,7 +52,7 @@ class DoorVerbs(BoardVerbs):
     @verb
     async def press(
         self,
-        button: Annotated[str, Field(description="`rex`, `key` (the switch), `tamper` or `fire`.")] = "rex",
+        button: Annotated[Button, Field(description="`key` is the switch.")] = "rex",
         time: Annotated[Duration | None, Field(description="How long; 0: until a `release`.")] = TAP_S,
         board: BoardName = None,
     ) -> None:
@@ -64,7 +65,7 @@ class DoorVerbs(BoardVerbs):
     @verb
     async def release(
         self,
-        button: Annotated[str, Field(description="As of `press`.")] = "rex",
+        button: Annotated[Button, Field(description="As of `press`.")] = "rex",
         board: BoardName = None,
     ) -> None:
         """Let go of a button that is held."""
@@ -95,7 +96,7 @@ class DoorVerbs(BoardVerbs):
         except (Unwired, WaitTimeout) as error:
             raise StepFailed("keys at the keypad", str(error)) from None
 
-    async def _contact(self, button: str, value: int, board: str | None) -> None:
+    async def _contact(self, button: Button, value: int, board: str | None) -> None:
         if button not in BUTTONS:
             raise StepFailed("a button", f"{button}; there are {', '.join(BUTTONS)}")
         await self.set_control(button, BUTTONS[button], value, board)

@@ -64,6 +64,33 @@ def mistakes(text: str, offers: frozenset[str] = EVERYTHING, **settings: str) ->
             "7:10: keys for lamp: there is no such door",
         ),
         ("  - delay: 1s\nmatrix: {a: [1]}", "6:10: a is no parameter"),
+        ("  - delay: 1s\nmatrix: {a: 1}", "6:10: a: write a list, not 1"),
+        ("  - delay: 1s\nphones: 3", "6:1: phones: write a map, not 3"),
+        ("  - expect-pin: {part: led, value: high}", "5:29: value: write a whole number, not 'high'"),
+        ("  - expect-pin: {part: lde, value: 1}", "5:18: lamp has no part lde: did you mean led?"),
+        ("  - expect-pin: {part: gpio49, value: 1}", "5:18: lamp has no part gpio49"),
+        (
+            "  - expect-pin: {part: relay, pin: open, value: 1}",
+            "5:18: relay of lamp has no pin open; there are",
+        ),
+        (
+            "  - set-control: {part: led, control: open}",
+            "5:19: led of lamp has no control open; there are level",
+        ),
+        ("  - press: tamper", "5:5: lamp has no part tamper"),
+        ("  - press: bell", "5:5: button: Input should be 'rex', 'key', 'tamper' or 'fire'"),
+        ("  - card: 5", "5:5: lamp has no card reader: give it the description reader_door or osdp_door"),
+        ("  - key: 12#", "5:5: lamp has no keypad"),
+        ("  - place: {what: lmap, x: 1, y: 2}", "5:13: no phone or board lmap: did you mean lamp?"),
+        ("  - fault: {radio-loss: {probability: 0.1, between: [lamp, anna]}}", "no phone or board anna"),
+        ("  - cloud-unlock: lamp", "5:5: lamp is no door of a site"),
+        ("  - wait-serial:", "5:5: wait-serial: give either text or regex"),
+        ("  - wait-serial: {text: a, regex: b}", "5:5: wait-serial: give either text or regex"),
+        ("  - wait-serial: {regex: '('}", "5:19: regex: '(' is no regular expression: missing )"),
+        ("  - delay: {time: 2s, upto: 1s}", "5:5: delay: upto is less than time"),
+        ("  - power: {state: on, write: 3}", "5:5: power: write is for cut only"),
+        ("  - parallel: []", "5:5: parallel has at least one step"),
+        ("  - repeat: {times: 2, steps: []}", "5:24: repeat has at least one step"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_what_was_meant(steps: str, told: str) -> None:
@@ -81,10 +108,28 @@ def test_a_mistake_is_told_with_its_place_and_what_was_meant(steps: str, told: s
         ("{files: {main.py: a.py}, program: x}", "give either program or a main.py"),
         ("{descripton: x}", "unknown field descripton: did you mean description?"),
         ("{at: [1]}", "List should have at least 2 items"),
+        ("{image: nowhere.img}", "3:10: nowhere.img: No such file"),
+        ("{image: x.yaml, program: x}", "give either an image of the whole flash, or a program and files"),
     ],
 )
 def test_a_mistake_in_a_board_is_told(board: str, told: str) -> None:
     assert told in "\n".join(mistakes(f"name: x\nboards:\n  lamp: {board}\nsteps:\n  - delay: 1s\n"))
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("give-credential: {user: a}", "give-credential: give either a pin or a card"),
+        ("give-credential: {user: a, pin: '1234', card: 7}", "give-credential: give either a pin or a card"),
+        ("give-credential: {user: a, pin: '12'}", "pin: String should match"),
+        ("give-key: {doors: [frnt]}", "frnt is no door of a site: did you mean front?"),
+        ("update", "front does not trust the vendor: give it updates: true"),
+    ],
+)
+def test_a_mistake_at_a_door_is_told(step: str, told: str) -> None:
+    assert told in "\n".join(
+        mistakes(f"name: x\nboards: {{front: }}\nphones: {{anna: }}\nsteps:\n  - {step}\n")
+    )
 
 
 def test_all_mistakes_of_a_file_are_told_at_once_and_in_order() -> None:
@@ -105,6 +150,13 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(b"name: a\nabout: \xff\n")
     with pytest.raises(ScenarioError, match=r"bad\.yaml:2:1: is not UTF-8"):
         load(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &x [*x]", "name: x\nboards: &b {a: *b}", "a: " + "[" * 5000 + "]" * 5000]
+)
+def test_what_holds_itself_is_told_as_that(text: str) -> None:
+    assert mistakes(text) == ["x.yaml:1:1: is nested too deep, or holds itself"]
 
 
 def test_aliases_of_aliases_are_refused_before_they_fill_the_memory() -> None:
