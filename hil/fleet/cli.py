@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -108,14 +109,7 @@ async def _run(plan: "Plan", folder: Path) -> FleetReport:
 
     with _shown() as say:
         async with Fleet.built(plan, folder, say) as fleet:
-            await fleet.ramp()
-            await fleet.idle()
-            if plan.hold_s:
-                await fleet.hold()
-            if plan.chaos:
-                await fleet.chaos()
-            await fleet.count()
-            return fleet.report
+            return await fleet.run()
 
 
 class _Lines:
@@ -209,6 +203,10 @@ def _verdict(report: FleetReport) -> Iterator[str]:
     yield f"provisioned in {report.provisioned_s:.0f} s"
     if report.chaos_faults:
         yield "chaos: " + ", ".join(report.chaos_faults)
+    if report.error:
+        yield f"[red]given up: {escape(report.error)}[/red]"
+    for why, count in report.not_started.items():
+        yield f"[red]{count} boards did not start: {escape(why)}[/red]"
     for phase, reached in (
         ("switched on", report.ramp),
         ("without power in the chaos", report.chaos),

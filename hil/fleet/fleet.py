@@ -19,8 +19,10 @@ from hil.fleet.traffic import Tally, Traffic
 from hil.measure.process import cpu_ms, family, pss_kib
 from hil.measure.series import Series
 from hil.radio.path_loss import Position
-from hil.stack import DoorSite, Installation
+from hil.stack import DoorSite, Installation, ServiceError
+from hil.stack.api import ApiError
 from hil.stack.event_log import EventLog
+from hil.vm.spawner import ZygoteError
 from hil.vm.zygote import die_with_parent
 
 STATIONS = 2  # processes that provision boards
@@ -33,6 +35,7 @@ LOOK_S = 1.0
 RESTART_S = 180.0  # for a server amid all the boards that want it back, on the same few cores
 SETTLE_S = 60.0
 IDLE_S = 5.0
+VM_NICENESS = 10  # each board stands for a processor of its own: it must not keep servers, phones and the bench from theirs
 DARK_S = (0.2, 3.0)  # how long a board is without power in the chaos phase
 NAMED = 10  # missing boards that a report names
 PAGE = 200
@@ -63,7 +66,7 @@ class Fleet:
     async def built(cls, plan: Plan, folder: Path, say: OnProgress) -> AsyncIterator["Fleet"]:
         """A cloud, a gateway, and boards that are provisioned and without power. Raises NoRoom, ServiceError."""
         plan.claim()
-        async with Installation(folder) as site:
+        async with Installation(folder, niceness=VM_NICENESS) as site:
             await site.start_cloud()
             await site.start_gateway()
             fleet = cls(plan, site, say)
@@ -75,6 +78,20 @@ class Fleet:
                 yield fleet
             finally:
                 await log.stop()
+
+    async def run(self) -> FleetReport:
+        """All phases, as far as they can be carried through; the report says what was in the way."""
+        try:
+            await self.ramp()
+            await self.idle()
+            if self.plan.hold_s:
+                await self.hold()
+            if self.plan.chaos:
+                await self.chaos()
+            await self.count()
+        except* (ServiceError, FleetError, ApiError, TimeoutError, OSError) as faults:
+            self.report.error = "; ".join(dict.fromkeys(_told(faults)))
+        return self.report
 
     @property
     def _doors(self) -> list[DoorSite]:
@@ -231,7 +248,11 @@ class Fleet:
 
     async def _switch_on(self, door: DoorSite) -> None:
         self._presence.leaving(door.device_id)
-        await door.board.power_on()
+        try:
+            await door.board.power_on()
+        except (ZygoteError, TimeoutError) as error:  # it is one of those that are missing
+            why = str(error) or "the board did not boot in time"
+            self.report.not_started[why] = self.report.not_started.get(why, 0) + 1
 
     async def _blink(self, door: DoorSite) -> None:
         await asyncio.sleep(self._random.uniform(*DARK_S))
@@ -287,6 +308,13 @@ class Fleet:
 
 def _unlocks(tally: Tally) -> Unlocks:
     return Unlocks(took=Spread.of(tally.took), failed=dict(tally.failed))
+
+
+def _told(error: BaseException) -> list[str]:
+    """What the errors of a group say."""
+    if isinstance(error, BaseExceptionGroup):
+        return [text for inner in error.exceptions for text in _told(inner)]
+    return [str(error) or type(error).__name__]
 
 
 def _stations() -> ProcessPoolExecutor:

@@ -84,4 +84,7 @@ class FleetReport(_Part):
     )
     chaos_faults: list[str] = Field(default_factory=list)
     lost: int | None = None
-    error: str | None = None
+    not_started: dict[str, int] = Field(
+        default_factory=dict, description="Boards whose VM did not start, by the reason."
+    )
+    error: str | None = Field(default=None, description="Why not all phases were carried through.")

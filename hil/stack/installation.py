@@ -58,9 +58,10 @@ class Installation:
         trace: TraceSink | None = None,
         on_call: OnCall | None = None,
         verbose: bool = False,
+        niceness: int = 0,
     ) -> None:
         """``trace`` records every board, ``on_call`` hears of every call of ``api``, ``verbose`` has the gateway
-        log every message."""
+        log every message, ``niceness`` is that of the boards' VMs."""
         self.folder = folder
         self.organisation = organisation
         self.doors: dict[str, DoorSite] = {}
@@ -70,6 +71,7 @@ class Installation:
         self._trace = trace
         self._on_call = on_call
         self._zygote: Zygote | None = None
+        self._niceness = niceness
         self._api: Api | None = None
         folder.mkdir(parents=True, exist_ok=True)
         cloud, gateway = str(folder / "cloud"), str(folder / "gateway")
@@ -86,7 +88,7 @@ class Installation:
         return self._api
 
     async def __aenter__(self) -> Self:
-        self._zygote = await Zygote.start()
+        self._zygote = await Zygote.start(self._niceness)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -74,9 +74,12 @@ class VmProcess:
 
 
 class Zygote:
-    """``await Zygote.start()`` or ``async with Zygote()``; one serves any number of boards."""
+    """``await Zygote.start()`` or ``async with Zygote()``; one serves any number of boards, whose VMs give way to other
+    processes by ``niceness`` (nice(1)).
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int = 0) -> None:
+        self._niceness = niceness
         self._ids = itertools.count(1)
         self._slots = asyncio.Semaphore(MAX_SPAWNS)
         self._spawns: dict[int, asyncio.Future[VmProcess]] = {}
@@ -88,8 +91,8 @@ class Zygote:
         self._orders: socket.socket | None = None
 
     @classmethod
-    async def start(cls) -> Self:
-        zygote = cls()
+    async def start(cls, niceness: int = 0) -> Self:
+        zygote = cls(niceness)
         zygote._launch(await asyncio.to_thread(image.bench_folder))
         return zygote
 
@@ -104,7 +107,7 @@ class Zygote:
         with control, orders:
             theirs = control.fileno(), orders.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hil.vm.zygote", *map(str, theirs), str(modules)],
+                [sys.executable, "-m", "hil.vm.zygote", *map(str, theirs), str(modules), str(self._niceness)],
                 pass_fds=theirs,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},

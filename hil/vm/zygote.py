@@ -85,9 +85,10 @@ class Images:
 class Zygote:
     """Serves one bench."""
 
-    def __init__(self, control: socket.socket, orders: socket.socket) -> None:
+    def __init__(self, control: socket.socket, orders: socket.socket, niceness: int = 0) -> None:
         self._control = control
         self._orders = orders
+        self._niceness = niceness
         self._images = Images()
         self._pid = os.getpid()
 
@@ -148,6 +149,7 @@ class Zygote:
                 os.putenv(name, self._images.share(path))
             _wear(ancillary[0][2])
             self._control.send(b"started %d %d" % (number, os.getpid()))
+            os.nice(self._niceness)
             os.closerange(VM_LINK_FD + 1, _MAX_FD)
             os._exit(micropython_unix.run_main([word.decode() for word in argv]) & 0xFF)
         except OSError as error:
@@ -177,13 +179,15 @@ def _names(modules: Path) -> Iterator[bytes]:
 def main() -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the bench's terminal is the bench's business
-    zygote = Zygote(*(socket.socket(fileno=int(number)) for number in sys.argv[1:3]))
+    modules, niceness = Path(sys.argv[3]), int(sys.argv[4])
+    control, orders = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    zygote = Zygote(control, orders, niceness)
     signal.signal(signal.SIGCHLD, zygote.reap)
     _libc.clearenv()  # that of the C library, where MicroPython's ``os.getenv`` looks
     become_esp32()
     remove_absent()
     keep_line_feeds()
-    put_into_binary(_names(Path(sys.argv[3])))
+    put_into_binary(_names(modules))
     poke.allow()
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages the VMs share

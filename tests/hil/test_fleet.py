@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from hil.fleet.fleet import Fleet
 from hil.fleet.plan import NoRoom, Plan
 from hil.fleet.presence import Presence
+from hil.stack import Installation
 from hil.stack.installation import command
 
 DEV = "dev_1111111111111111"
@@ -79,3 +81,11 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "is not empty: choose a new folder" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+async def test_a_phase_that_cannot_be_carried_through_is_told_in_the_report(tmp_path: Path) -> None:
+    fleet = Fleet(
+        Plan(1), Installation(tmp_path), lambda phase, done, of: None
+    )  # nobody has started its servers
+    report = await fleet.run()
+    assert (report.ok, report.error) == (False, "the cloud has not been started")
