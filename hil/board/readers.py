@@ -11,7 +11,7 @@ from hil.board.signals import Observable, now_us
 KEYS = ("123", "456", "789", "*0#")
 _CODES = "0123456789*#"
 LOOKS = 12  # edges of a scanned row or its neighbours: at least two whole scans of four rows
-PATIENCE_S = 1.0
+PATIENCE_S = 5.0
 
 
 def parity_framed(facility: int, width: int, number: int, bits: int) -> str:
@@ -88,15 +88,9 @@ class KeyMatrix:
         self._settle()
 
     async def tap(self, name: str, hold_s: float = 0.08) -> None:
-        """As a finger does: 80 ms down, 80 ms up."""
-        self.press(name)
-        await asyncio.sleep(hold_s)
-        self.release(name)
-        await asyncio.sleep(hold_s)
-
-    async def type(self, name: str, hold_s: float = 0.08) -> None:
-        """As a finger that waits for the beep: down until the controller has looked at its row some times, up until it rests
-        again. One that does not look is waited for ``PATIENCE_S``.
+        """As a finger does: 80 ms down, 80 ms up. A board that has no processor on a busy host must not lose it, so it is down
+        until the rows have been looked at some times, and up until they rest again. One that does not look is waited for
+        ``PATIENCE_S``.
         """
         looks = 0
         enough, resting = asyncio.Event(), asyncio.Event()

@@ -43,7 +43,7 @@ class WiredReader:
     def _tap(self) -> Callable[[str, float], Awaitable[None]]:
         about = self._board.description
         if about.keypad is not None:
-            return self._board.keypad.type
+            return self._board.keypad.tap
         if about.wiegand is not None:
             return self._pressed
         raise Unwired(no_keypad(self._board.name, about))

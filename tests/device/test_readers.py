@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from protocol.wiegand import card
 from tests.device.rig import Rig, rig
 
 WAIT = 10.0
+TOUCH_S = 0.08
 DESCRIPTION = builtin("reader_door")
 # Prints what is read, and shows what the bench asks it to.
 READERS = """
@@ -164,7 +167,7 @@ async def test_a_line_that_chatters_does_not_stop_the_keypad(readers: Rig) -> No
     task = asyncio.create_task(chatter())
     await said(readers, "refused card_storm")
     for name in "1379":
-        await board.keypad.tap(name, 0.3)
+        await board.keypad.tap(name)
     await said(readers, "key 1(.|\n)*key 3(.|\n)*key 7(.|\n)*key 9")
     chattering = False
     await task
@@ -179,7 +182,7 @@ async def test_the_reader_shines_and_sounds_as_it_is_told(readers: Rig) -> None:
     board.console.write(b"\x03")
     tell = "from device import pinmap\nfrom device.wiegand_reader import WiegandReader\nimport asyncio\n"
     tell += "reader = WiegandReader(pinmap.load(), {}, None, None, None)\n"
-    tell += "async def show(granted):\n    reader.show(granted)\n    await asyncio.sleep(2)\n"
+    tell += "async def show(granted):\n    reader.show(granted)\n    await reader._showing\n"
     changes: list[tuple[str, int]] = []
     await readers.execute(tell + "asyncio.run(show(True))")
     assert not board.wiegand.green
@@ -196,6 +199,18 @@ async def test_each_key_of_the_matrix_is_read_once(readers: Rig) -> None:
     for name in "1234567890*#":
         await readers.board.keypad.tap(name)
     assert await heard(readers) == [f"key {name}" for name in "1234567890*#"]
+
+
+async def test_a_key_waits_for_a_host_that_is_busy(readers: Rig) -> None:
+    """That its processors have other work for longer than a finger stays is nothing that happens to a chip."""
+    readers.board.console.clear()
+    assert readers.board.pid is not None
+    os.kill(readers.board.pid, signal.SIGSTOP)
+    tap = asyncio.create_task(readers.board.keypad.tap("5", TOUCH_S))
+    await asyncio.sleep(3 * TOUCH_S)
+    os.kill(readers.board.pid, signal.SIGCONT)
+    await tap
+    assert await heard(readers) == ["key 5"]
 
 
 async def test_a_long_press_is_one_key(readers: Rig) -> None:
@@ -293,7 +308,7 @@ async def test_card_and_keys_at_the_same_time(readers: Rig) -> None:
 
     async def keys() -> None:
         for name in "2580":
-            await readers.board.keypad.tap(name, 0.3)  # the bench is busy with each card for 26 ms
+            await readers.board.keypad.tap(name)
 
     async def cards() -> None:
         for number in range(1, 6):
