@@ -12,7 +12,7 @@ from mpremote.transport_serial import SerialTransport
 
 from hil.board.console import MAX_LOG, Console
 from hil.board.signals import WaitTimeout
-from tests.hil.board_rig import DEADLINE, powered
+from tests.hil.board_rig import DEADLINE, bare, did, powered
 
 FOREVER = """
 import asyncio
@@ -182,3 +182,15 @@ async def test_a_soft_reset_is_told_behind_the_last_words_of_its_program() -> No
         assert console.text == "last words\n" * 200 + "MPY: soft reboot\n"
     finally:
         console.close()
+
+
+@pytest.mark.parametrize("name", ["boot.py", "main.py"])
+async def test_a_traceback_begins_in_the_program_as_on_hardware(tmp_path: Path, name: str) -> None:
+    source = "def deep():\n    raise ValueError('oh')\n\ndeep()\n"
+    async with bare(tmp_path) as board:
+        await did(board, f"with open({name!r}, 'w') as f: print(f.write({source!r}))")
+        board.console.clear()
+        await board.reset()
+        await board.console.wait_for(">>> ", DEADLINE)
+        told = f'  File "{name}", line 4, in <module>\n  File "{name}", line 2, in deep\nValueError: oh\n'
+        assert board.console.text.startswith(f"Traceback (most recent call last):\n{told}")

@@ -4,6 +4,7 @@ The program is ``/main.py`` on the flash if there is one, else ``device.main`` o
 it ends, or when a tool holds the raw REPL over a soft reset, the REPL follows.
 """
 
+import io
 import sys
 
 import _board
@@ -26,6 +27,15 @@ def _run(path):
     with open(path) as f:
         source = f.read()
     exec(compile(source, path, "exec"), __main__.__dict__)  # noqa: S102
+
+
+def _tell(error):
+    """Its traceback begins in the program, as this module is no part of a board's Python."""
+    with io.StringIO() as f:
+        sys.print_exception(error, f)
+        for line in f.getvalue().split("\n")[:-1]:
+            if not line.startswith('  File "_boot"'):
+                print(line)
 
 
 def _choose(power):
@@ -81,8 +91,8 @@ def _mount():
 
 
 def _program():
-    if _exists("/main.py"):
-        _run("/main.py")
+    if _exists("main.py"):
+        _run("main.py")
     elif _exists("/rom/device/main.mpy"):
         __import__("chooser").start()
 
@@ -108,14 +118,14 @@ def boot():
         _mount_rom()
     sys.argv[:] = []
     try:
-        if _exists("/boot.py"):
-            _run("/boot.py")
+        if _exists("boot.py"):
+            _run("boot.py")
         if os.getenv("LATCHWORK_RAW") != "1":
             _program()
     except SystemExit:
         raise  # a soft reset
     except BaseException as e:
-        sys.print_exception(e)
+        _tell(e)
     if not _board.bare:
         __import__("_spin")
     os.putenv("MICROPYINSPECT", "1")  # the REPL is next
