@@ -13,6 +13,7 @@ from hil.report import Message
 from hil.report.model import Kind, Outcome
 
 OPERATOR, CLOUD, GATEWAY = "operator", "cloud", "site gateway"
+MEDIUM = "air"
 _PINS = {
     ("relay", 1): "relay energised",
     ("relay", 0): "relay released",

@@ -31,6 +31,11 @@ class Step(_Part):
     summary: str = ""
     evidence: dict[str, JsonValue] = Field(default_factory=dict)
     error: str | None = None
+    lifelines: list[str] = Field(default_factory=list)  # who may take part in it; none: anybody
+
+    @property
+    def ended_ms(self) -> float:
+        return self.started_ms + self.duration_ms
 
     @property
     def reached(self) -> bool:
@@ -78,15 +83,23 @@ class Report(_Part):
     messages: list[Message] = Field(default_factory=list)
     numbers: list[Number] = Field(default_factory=list)
     recording: Recording | None = None
+    scopes: dict[str, str] = Field(
+        default_factory=dict
+    )  # of the recording, and the group that each belongs to
 
     def duration_ms(self) -> float:
         """The length of the run: to its end, or to the last thing that happened if that is later."""
-        ends = [step.started_ms + step.duration_ms for step in self.steps]
+        ends = [step.ended_ms for step in self.steps]
         ends += [message.t_ms for message in self.messages]
         return max([(self.ended_at - self.started_at).total_seconds() * 1000, *ends])
 
     def verdict(self) -> str:
         """The outcome in words."""
+        groups = {step.group for step in self.steps}
+        if len(groups) > 1:
+            failed = len({step.group for step in self.steps if not step.ok})
+            told = f"All {len(groups)} passed" if self.ok else f"{failed} of {len(groups)} failed"
+            return f"{told}, {len(self.steps)} steps"
         if self.ok:
             return f"All {len(self.steps)} steps passed"
         reached = [step for step in self.steps if step.reached]
@@ -102,15 +115,22 @@ class Report(_Part):
         return [name for name in dict.fromkeys([*self.lifelines, *seen]) if name in set(seen)]
 
     def messages_by_step(self) -> list[tuple[Step | None, list[Message]]]:
-        """Each message under the last step begun before it; those before the first step under None."""
+        """Each message under the last step begun before it; those before the first step under None. Where steps run side by
+        side: under one that its ends take part in, and that still ran."""
         steps = sorted(self.steps, key=lambda step: step.started_ms)
         acts: list[tuple[Step | None, list[Message]]] = [(None, []), *((step, []) for step in steps)]
-        current = 0
+        begun = 0
         for message in sorted(self.messages, key=lambda message: message.t_ms):
-            while current < len(steps) and steps[current].started_ms <= message.t_ms:
-                current += 1
-            acts[current][1].append(message)
+            while begun < len(steps) and steps[begun].started_ms <= message.t_ms:
+                begun += 1
+            fits = [n for n in range(begun, 0, -1) if _takes_part(steps[n - 1], message)]
+            runs = (n for n in fits if steps[n - 1].ended_ms >= message.t_ms)
+            acts[next(runs, fits[0] if fits else begun)][1].append(message)
         return [(step, messages) for step, messages in acts if messages]
+
+
+def _takes_part(step: Step, message: Message) -> bool:
+    return not step.lifelines or {message.source, message.target} <= set(step.lifelines)
 
 
 def write_json(report: Report, path: str | Path) -> None:

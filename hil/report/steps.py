@@ -43,7 +43,7 @@ def _group(name: str, steps: list[Step], items: list[Markup], whole: float) -> M
     """Steps that belong together, as one line that opens to them; one with a failure stands open."""
     ok = all(step.ok for step in steps)
     began = min(step.started_ms for step in steps)
-    took = max(step.started_ms + step.duration_ms for step in steps) - began
+    took = max(step.ended_ms for step in steps) - began
     told = f"{len(steps)} steps" if len(steps) > 1 else "1 step"
     summary = _line("", name, told, began, took, whole, ok)
     return el(

@@ -47,7 +47,7 @@ class _Door:
 
 def waveforms(report: Report, recording: Waveforms | None) -> Markup:
     """The overview and the close-ups, or a line that says why there are none."""
-    doors = _doors(recording) if recording else []
+    doors = _doors(recording, report) if recording else []
     if recording is None or not doors:
         return el("p", "No signals were recorded.", class_="empty")
     shift = report.recording.offset_ms if report.recording else 0.0
@@ -69,10 +69,20 @@ def waveforms(report: Report, recording: Waveforms | None) -> Markup:
     )
 
 
-def _doors(recording: Waveforms) -> list[_Door]:
-    doors = [_Door(name, traces[:MAX_TRACES]) for name, traces in recording.scopes().items() if name]
-    moved = [door for door in doors if any(len(trace.times_us) > 1 for trace in door.traces)]
-    return moved or doors
+def _doors(recording: Waveforms, report: Report) -> list[_Door]:
+    """Those of what failed come first."""
+    failed = {step.group for step in report.steps if step.group and not step.ok}
+    doors: list[_Door] = []
+    bad: list[_Door] = []
+    for name, traces in recording.scopes().items():
+        scope, _, board = name.rpartition(".")
+        group = report.scopes.get(scope, scope)
+        door = _Door(f"{group}: {board}" if group else board, traces[:MAX_TRACES])
+        if board:
+            (bad if group in failed else doors).append(door)
+    found = bad + doors
+    moved = [door for door in found if any(len(trace.times_us) > 1 for trace in door.traces)]
+    return moved or found
 
 
 def _overview(report: Report, doors: list[_Door], shift: float, end: float) -> Markup:
@@ -123,7 +133,7 @@ def _bands(steps: list[Step], axis: _Axis, bottom: float) -> Markup:
     groups: list[tuple[float, int, int]] = []
     room = 0.0
     for number, step in enumerate(steps, 1):
-        x, right = axis.x(step.started_ms), axis.x(step.started_ms + step.duration_ms)
+        x, right = axis.x(step.started_ms), axis.x(step.ended_ms)
         if number % 2:
             shades.append(
                 el("rect", x=x, y=24.0, width=max(right - x, 0.5), height=bottom - 24, class_="band")
@@ -235,7 +245,7 @@ def _bus(trace: Trace, axis: _Axis, y: float, shift: float) -> Markup:
 def _close_ups(report: Report, doors: list[_Door], shift: float) -> Markup | None:
     cards = []
     for number, step in enumerate(report.steps, 1):
-        end = step.started_ms + step.duration_ms
+        end = step.ended_ms
         moved = [
             (door, times) for door in doors if (times := _changes(door.traces, shift, step.started_ms, end))
         ]

@@ -58,6 +58,10 @@ class ConsoleProtocol(Protocol):
         """All that was printed, as far as it is kept."""
         ...
 
+    def forget(self) -> None:
+        """What was printed until now is nobody's business: ``text`` and the next ``expect`` begin here."""
+        ...
+
     def write(self, data: str | bytes) -> None: ...
 
     async def expect(self, patterns: str | Sequence[str], timeout: float) -> Match[str]:

@@ -68,6 +68,9 @@ class SimulatedConsole:
     def text(self) -> str:
         return self._reader.text
 
+    def forget(self) -> None:
+        self._reader.forget()
+
     def write(self, data: str | bytes) -> None:
         self._console.write(data)
 

@@ -30,11 +30,12 @@ class Strategy:
         self.state = CONSOLE
 
     async def program(self, files: Mapping[str, bytes]) -> None:
-        """From ``console``: files on its flash, and the program among them runs."""
+        """From ``console``: files on its flash, and the program among them runs; the console begins with it."""
         if self.state != CONSOLE:
             await self.console()
         if files:
             await self.target.flash.put(files)
+            self.target.console.forget()
             await self.target.power.reset()
         self.state = PROGRAM
 

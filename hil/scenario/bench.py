@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.metadata
+import itertools
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from hil.scenario.vendor import Vendor
 from hil.stack.event_log import EventLog
 from hil.stack.installation import Installation
 from hil.stack.service import Service
+from hil.trace import reference
 from hil.vm.spawner import Zygote
 
 UNLIMITED = resource.RLIM_INFINITY
@@ -38,6 +40,7 @@ class Bench:
         self._log: EventLog | None = None
         self._starting = asyncio.Lock()
         self._cases = 0
+        self._scopes: set[str] = set()
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +76,14 @@ class Bench:
         folder = self.folder / f"case-{self._cases}"
         folder.mkdir()
         return folder
+
+    def scope(self, title: str) -> str:
+        """What the signals of a case are recorded under, if others run beside it: as a VCD file can name it, and once only."""
+        word = reference(title.replace(".", "_"))
+        names = (word if count == 1 else f"{word}-{count}" for count in itertools.count(1))
+        free = next(name for name in names if name not in self._scopes)
+        self._scopes.add(free)
+        return free
 
     def rig(self, folder: Path, seed: int, air: str | None, scope: str) -> RigProtocol:
         """For the boards of a case. ``air``: a shared one to be on, without phones; ``scope``: what their signals are recorded
@@ -136,7 +147,7 @@ class Scoped:
 
     def __init__(self, inner: TraceSink, scope: str) -> None:
         self._inner = inner
-        self._scope = scope.replace(".", "_")
+        self._scope = scope
 
     def signal(self, name: str, width: int = 1, kind: Literal["wire", "string"] = "wire") -> Any:
         return self._inner.signal(f"{self._scope}.{name}", width, kind)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hil.demo.scribe import MEDIUM
 from hil.rig import Position
 from hil.rig.capabilities import AIR, BOLT, FLASH_FAULTS, SUPPLY, wired
 from hil.scenario.bench import UNLIMITED, restore, said, service
@@ -108,7 +109,7 @@ class Faults(NetworkFaults):
         """Bluetooth packets get lost, the same ones for the same seed."""
         if len(between) not in (0, 2):
             raise StepFailed("two stations to lose packets between", ", ".join(between))
-        self.world.bench.scribe.said("air", "air", f"{probability:.0%} lost", "fault")
+        said(self.world.bench, f"{probability:.0%} lost", MEDIUM)
         wired(self.world.rig.air, AIR).lose(probability, (between[0], between[1]) if between else None)
 
     @verb
@@ -121,7 +122,7 @@ class Faults(NetworkFaults):
         power: Annotated[float, Field(ge=-40, le=40, description="dBm.")] = 15.0,
     ) -> None:
         """Something on the same band, at a place."""
-        self.world.bench.scribe.said("air", "air", f"noise {duty:.0%}", "fault")
+        said(self.world.bench, f"noise {duty:.0%}", MEDIUM)
         wired(self.world.rig.air, AIR).interfere(Position(x, y), power, duty)
 
     @verb

@@ -30,6 +30,7 @@ class Outcome:
     steps_s: float = 0.0
     steps: list[Shown] = field(default_factory=list)
     consoles: dict[str, str] = field(default_factory=dict)
+    scope: str = ""  # what its signals are recorded under
 
     @property
     def passed(self) -> bool:
@@ -53,14 +54,19 @@ class Outcome:
         times = f"set-up {shown(round(self.setup_s, 2))}, steps {shown(round(self.steps_s, 2))}"
         return f"{self.verdict.upper():<8} {self.title}  ({times}, seed {self.seed})"
 
+    def ends(self) -> dict[str, list[str]]:
+        """The last lines of each console."""
+        tails = {name: text[-TAIL:].strip("\n") for name, text in self.consoles.items()}
+        return {name: [_printable(line) for line in tail.split("\n") if tail] for name, tail in tails.items()}
+
     def failure(self) -> list[str]:
         """All that somebody needs to know of one that did not pass."""
         lines = [f"  at {self.where}"] if self.where else []
         lines += [f"  expected  {self.expected}"] if self.expected else []
         lines += [f"  saw       {self.seen}"]
-        for name, text in self.consoles.items():
-            lines.append(f"  console of {name}, its end:")
-            lines += [f"    | {_printable(line)}" for line in text[-TAIL:].rstrip("\n").split("\n")]
+        for name, end in self.ends().items():
+            lines.append(f"  console of {name}, its end:" if end else f"  console of {name}: nothing")
+            lines += [f"    | {line}" for line in end]
         return [*lines, f"  seed {self.seed}; the same again:", f"    {self.again}"]
 
 

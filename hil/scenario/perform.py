@@ -25,7 +25,7 @@ class Misstep(Exception):
     """A step failed; ``step`` is the innermost."""
 
     def __init__(self, step: Step, cause: StepFailed) -> None:
-        super().__init__(f"line {step.line}: {step.title}: {cause}")
+        super().__init__(f"line {step.line}: {cause}")
         self.step = step
         self.cause = cause
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,9 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hil.demo.scribe import CLOUD, GATEWAY, OPERATOR
+from hil.demo.scribe import CLOUD, GATEWAY, MEDIUM, OPERATOR
 from hil.report import Number, Recording, Report, render_html
-from hil.report.table import LiveSteps
+from hil.report.table import STOPPED, LiveSteps
 from hil.scenario.api import Scenario
 from hil.scenario.bench import Bench, versions
 from hil.scenario.junit import write_junit
@@ -25,6 +26,7 @@ from hil.scenario.load import Case, ScenarioFile
 from hil.scenario.outcome import Outcome
 from hil.scenario.perform import Misstep, exhaust, perform_one
 from hil.scenario.quantities import shown
+from hil.scenario.steps import Step
 from hil.scenario.verb import StepFailed
 from hil.scenario.world import World
 from hil.trace import VcdWriter, read_vcd
@@ -117,8 +119,8 @@ class _Run:
         outcome = Outcome(case.title, case.path, seed, values)
         several = self._options.jobs > 1
         live = LiveSteps(_titles(case), Console(file=StringIO()) if several else self._console)
-        scope = case.title if several else ""
-        world = World(bench, case.header, case.path.parent, seed, scope=scope)
+        outcome.scope = bench.scope(case.title) if several and bench.trace is not None else ""
+        world = World(bench, case.header, case.path.parent, seed, scope=outcome.scope)
         try:
             with live:
                 await self._through(world, case, live, outcome)
@@ -128,8 +130,10 @@ class _Run:
         finally:
             await _stopped(world, outcome)
         outcome.steps = live.steps
+        _witness(outcome)
         offset = (live.origin_s - self._began_s) * 1000
         for step in outcome.steps:
+            step.lifelines = _lifelines(case)
             step.started_ms = round(step.started_ms + offset, 3)
         return outcome
 
@@ -143,6 +147,9 @@ class _Run:
         try:
             async with _within(limit, "steps"):
                 await _unless_crashed(world, _steps(world, case, live))
+        except Overtime as error:
+            error.where = _unfinished(case, live)
+            raise
         finally:
             outcome.steps_s = time.monotonic() - ready
 
@@ -160,10 +167,11 @@ class _Run:
 
     def _report(self, bench: Bench, outcomes: list[Outcome], started_at: datetime, vcd: Path) -> Report:
         one = len(outcomes) == 1
+        titles = _apart(outcomes)
         steps = []
         for number, outcome in enumerate(outcomes, 1):
             for step in outcome.steps:
-                group = "" if one else outcome.title
+                group = "" if one else titles[number - 1]
                 steps.append(step.model_copy(update={"name": f"{number}-{step.name}", "group": group}))
         numbers = [Number(title="Set-up", value=round(sum(o.setup_s for o in outcomes) * 1000, 1))]
         numbers.append(Number(title="Steps", value=round(sum(o.steps_s for o in outcomes) * 1000, 1)))
@@ -172,17 +180,39 @@ class _Run:
             started_at=started_at,
             ended_at=datetime.now(UTC),
             ok=all(outcome.passed for outcome in outcomes),
-            versions={**versions(), **{f"seed of {o.title}": str(o.seed) for o in outcomes}},
+            versions={**versions(), **_seeds(dict(zip(titles, outcomes, strict=True)))},
             steps=steps,
             lifelines=[*dict.fromkeys(bench.door_names.values()), GATEWAY, CLOUD, OPERATOR],
             messages=bench.scribe.messages,
             numbers=numbers,
             recording=Recording(file=vcd.name, offset_ms=0.0),
+            scopes={o.scope: title for title, o in zip(titles, outcomes, strict=True) if o.scope},
         )
 
 
+def _lifelines(case: Case) -> list[str]:
+    site = [GATEWAY, CLOUD, OPERATOR] if case.header.has_site else []
+    return [*case.header.boards, *case.header.phones, *site, MEDIUM]
+
+
+def _apart(outcomes: list[Outcome]) -> list[str]:
+    """Their titles, with the file's name where two have the same."""
+    often = Counter(outcome.title for outcome in outcomes)
+    return [o.title if often[o.title] == 1 else f"{o.title} ({o.path.name})" for o in outcomes]
+
+
+def _seeds(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+    """One line if they all had the same."""
+    seeds = {title: str(outcome.seed) for title, outcome in outcomes.items()}
+    if len(set(seeds.values())) == 1:
+        return {"seed": next(iter(seeds.values()))}
+    return {f"seed of {title}": seed for title, seed in seeds.items()}
+
+
 class Overtime(Exception):
-    """The scenario's own time is over."""
+    """The scenario's own time is over; ``where``, the step that it was at."""
+
+    where = ""
 
 
 @contextlib.asynccontextmanager
@@ -219,6 +249,16 @@ async def _steps(world: World, case: Case, live: LiveSteps) -> None:
             await perform_one(scenario, step)
 
 
+def _unfinished(case: Case, live: LiveSteps) -> str:
+    """The step that was stopped; empty if it is none of the file's."""
+    stopped = {step.name for step in live.steps if step.error == STOPPED}
+    return next((_place(step) for number, step in enumerate(case.steps, 1) if str(number) in stopped), "")
+
+
+def _place(step: Step) -> str:
+    return f"line {step.line}: {step.title}"
+
+
 async def _unless_crashed(world: World, work) -> None:  # type: ignore[no-untyped-def]
     """Do it, unless a VM crashes meanwhile."""
     working = asyncio.ensure_future(work)
@@ -242,17 +282,27 @@ async def _stopped(world: World, outcome: Outcome) -> None:
             outcome.verdict, outcome.seen = "error", str(error)
 
 
+def _witness(outcome: Outcome) -> None:
+    """Put what a failure leaves behind to the step that failed, for the report."""
+    failed = next((step for step in outcome.steps if step.reached and not step.ok), None)
+    if outcome.passed or failed is None:
+        return
+    failed.error = outcome.reason() if outcome.verdict == "timeout" else failed.error
+    consoles = {f"console of {name}": "\n".join(end) or None for name, end in outcome.ends().items()}
+    failed.evidence |= {**consoles, "the same again": outcome.again}
+
+
 def _judge(outcome: Outcome, error: BaseException) -> None:
     """Put an exception into words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, Misstep):
-        outcome.verdict, outcome.where = "failed", f"line {error.step.line}: {error.step.title}"
+        outcome.verdict, outcome.where = "failed", _place(error.step)
         outcome.expected, outcome.seen = error.cause.expected, error.cause.seen
     elif isinstance(error, StepFailed):
         outcome.verdict, outcome.expected, outcome.seen = "failed", error.expected, error.seen
     elif isinstance(error, Overtime):
-        outcome.verdict, outcome.seen = "timeout", str(error)
+        outcome.verdict, outcome.where, outcome.seen = "timeout", error.where, str(error)
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         outcome.verdict, outcome.seen = (
             "error",

@@ -179,6 +179,7 @@ class World:
             bundle = await self.site.register(door, title, **policy)
             await put_bundle(target.console.path, bundle)
             target.reader.install(base64.b64decode(bundle["k_dev"]))
+            target.console.forget()
             await target.power.reset()
             self._named(name, door)
             await self.site.connected(door, ONLINE_S)

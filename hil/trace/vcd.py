@@ -93,7 +93,7 @@ class VcdWriter:
             return known
         if not 1 <= width <= MAX_WIDTH or (kind == "string" and width != 1):
             raise VcdError(f"signal {name!r} cannot have width {width}")
-        path = tuple(_reference(part) for part in name.split("."))
+        path = tuple(reference(part) for part in name.split("."))
         if path in self._paths:
             raise VcdError(f"signals {name!r} and {self._paths[path]!r} have the same name in a VCD file")
         signal = Signal(name, path, _code(len(self._signals)), kind, width)
@@ -182,7 +182,8 @@ def _move(here: tuple[str, ...], there: tuple[str, ...]) -> list[str]:
     return ["$upscope $end"] * (len(here) - shared) + [f"$scope module {s} $end" for s in there[shared:]]
 
 
-def _reference(name: str) -> str:
+def reference(name: str) -> str:
+    """A name as a VCD file can say it. Raises VcdError for none."""
     # A leading $ would read as a keyword, and "$end" would end the declaration.
     text = _UNPRINTABLE.sub("_", name.strip()).replace("$", "_")
     if not text:

@@ -255,6 +255,23 @@ def test_messages_stand_under_the_step_that_ran() -> None:
     assert sum(len(messages) for _, messages in acts) == len(sample_report().messages)
 
 
+def test_messages_of_steps_side_by_side_stand_under_one_that_their_ends_take_part_in() -> None:
+    def step(name: str, start: float, end: float, *who: str) -> Step:
+        return Step(
+            name=name, title=name, ok=True, started_ms=start, duration_ms=end - start, lifelines=[*who]
+        )
+
+    def said(t_ms: float, source: str, target: str) -> Message:
+        return Message(t_ms=t_ms, source=source, target=target, label="", kind="mqtt")
+
+    steps = [step("door", 0, 100, "front", "cloud"), step("short", 10, 20, "front", "cloud")]
+    steps.append(step("lamp", 30, 100, "lamp"))
+    messages = [said(15, "front", "cloud"), said(50, "front", "cloud"), said(60, "lamp", "lamp")]
+    report = sample_report().model_copy(update={"steps": steps, "messages": messages})
+    found = {step.name if step else None: [m.t_ms for m in of] for step, of in report.messages_by_step()}
+    assert found == {"door": [50], "short": [15], "lamp": [60]}
+
+
 @given(start=st.floats(-1e6, 1e6), span=st.floats(1e-2, 1e7), most=st.integers(2, 12))
 def test_ticks_are_few_inside_the_axis_and_told_apart(start: float, span: float, most: int) -> None:
     marks = ticks(start, start + span, most)
@@ -283,6 +300,7 @@ def test_steps_of_a_group_are_below_it_and_a_group_with_a_failure_stands_open() 
         if tag == "details" and "group" in str(attributes.get("class"))
     }
     assert groups == {"step group": False, "step group failed": True}
+    assert f"1 of 2 failed, {len(steps)} steps" in shown.words
     whole = sum(step.ok for step in steps)
     assert f"whole{whole} steps" in shown.words
     assert all(step.title in shown.words for step in steps)

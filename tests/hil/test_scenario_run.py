@@ -103,8 +103,7 @@ def test_a_failure_tells_what_was_expected_and_seen_the_console_and_how_to_see_i
         f"line {path.read_text().splitlines().index('  - expect-pin: {part: led, value: 1, within: 50ms}') + 1}:",
         "expected  led.level = 1 within 50ms",
         "saw       0 all the time",
-        "console of lamp, its end:\n    | ",
-        "ready\n  seed 77",
+        "console of lamp, its end:\n    | ready\n  seed 77",  # and nothing of how the program got there
         f"latchwork scenario run {path} --seed 77",
     ):
         assert told in ran.out
@@ -115,12 +114,37 @@ def test_a_failure_tells_what_was_expected_and_seen_the_console_and_how_to_see_i
     assert "ready\n" in case.system_out
 
 
+def test_the_report_of_a_failure_has_its_console_and_how_to_see_it_again(tmp_path: Path) -> None:
+    path, html = scenario(tmp_path, DARK), tmp_path / "r.html"
+    assert latchwork("run", path, "--html", html, "--seed", 77).code == 1
+    page = html.read_text()
+    assert "console of lamp</dt><dd><code>ready</code>" in page
+    assert f"latchwork scenario run {path} --seed 77" in page
+
+
+def test_titles_that_a_waveform_file_cannot_tell_apart_run_side_by_side(tmp_path: Path) -> None:
+    names = ("門を開く", "窓を開く", "Lamp", "Lamp")
+    files = [
+        scenario(tmp_path, LIT, LAMP.replace("name: Lamp", f"name: {name}"), f"{number}.yaml")
+        for number, name in enumerate(names)
+    ]
+    html, vcd = tmp_path / "r.html", tmp_path / "r.vcd"
+    ran = latchwork("run", *files, "-j", 4, "--html", html, "--vcd", vcd)
+    assert ran.code == 0, ran.out
+    traces = read_vcd(vcd).traces
+    assert [len(traces[f"{scope}.lamp.led"].edges("1")) for scope in ("_", "_-2", "Lamp", "Lamp-2")] == [
+        1
+    ] * 4
+    assert all(f"{name}: lamp" in html.read_text() for name in (*names[:2], "Lamp (2.yaml)", "Lamp (3.yaml)"))
+
+
 def test_a_time_out_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
     path = scenario(tmp_path, "- delay: 1h", LAMP + "timeout: 200ms\n")
     ran = latchwork("run", path)
     assert ran.code == 42
     assert "TIMEOUT  Lamp" in ran.out
-    assert "the steps took longer than 200ms" in ran.out
+    line = path.read_text().splitlines().index("  - delay: 1h") + 1
+    assert f"  at line {line}: delay 1h\n  saw       the steps took longer than 200ms" in ran.out
     both = latchwork("run", path, scenario(tmp_path, DARK, name="dark.yaml"))
     assert both.code == 1
 
