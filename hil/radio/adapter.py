@@ -8,15 +8,23 @@ from typing import Any
 
 import structlog
 from bumble import core, hci
+from bumble.device import ConnectionParametersPreferences
 
 from hil.radio.medium import Medium
 from hil.radio.path_loss import Position
 from hil.radio.station import Station, static_address
 
 PHONE_MTU = 517  # what BlueZ and Android ask for
+PHONE_INTERVAL_MS = 15.0  # between connection events: what an iPhone asks for
 POWER_TIMEOUT = 5.0  # seconds for the adapter's own HCI commands
 
 log = structlog.get_logger(__name__)
+
+_PREFERENCES = {
+    hci.HCI_LE_1M_PHY: ConnectionParametersPreferences(
+        connection_interval_min=PHONE_INTERVAL_MS, connection_interval_max=PHONE_INTERVAL_MS
+    )
+}
 
 OnAdvertisement = Callable[[Any], None]
 
@@ -116,7 +124,9 @@ class Adapter:
         """Connect to an advertising peer, waiting for its next advertisement; no deadline of its own."""
         await self.power_on()
         async with self._connecting:  # a controller initiates one connection at a time
-            attempt = asyncio.ensure_future(self.device.connect_le(peer, timeout=None))
+            attempt = asyncio.ensure_future(
+                self.device.connect_le(peer, connection_parameters_preferences=_PREFERENCES, timeout=None)
+            )
             try:
                 return await asyncio.shield(attempt)
             except asyncio.CancelledError:

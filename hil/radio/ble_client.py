@@ -11,7 +11,7 @@ from bumble.core import UUID
 from hil.log import Log
 from hil.radio import ble_errors as errors
 from hil.radio import ble_ops as ops
-from hil.radio.ble_host import BleHost, number_of, unpack
+from hil.radio.ble_host import BleHost, number_of, turns, unpack
 
 log = Log(__name__)
 
@@ -87,13 +87,14 @@ class Bearer:
             self._incoming.put_nowait(pdu)
 
     async def _read(self) -> None:
-        """Take what the server sends, in order: a response is seen after the handlers of notifications before it."""
+        """Take what the server sends, in order: the program sees responses and notifications as they came."""
         while True:
             pdu = await self._incoming.get()
             if isinstance(pdu, _PUSHED):
                 await self._pushed(pdu)
             elif self._response is not None and not self._response.done():
                 self._response.set_result(pdu)
+                await turns(MAX_PROCEDURES)  # the procedure tells of it before what came after it is told
 
     async def _pushed(self, pdu: Any) -> None:
         """Give a notification to the program; confirm an indication when its handler has run."""

@@ -102,6 +102,7 @@ class Security:
         self._secrets = Secrets(host)
         self._states: dict[int, State] = {}
         self._busy: set[int] = set()
+        self._known: set[bytes] = set()  # bonded peers; the program is not asked about strangers
         self._actions: dict[int, tuple[int, asyncio.Future[int]]] = {}
         self._bonds: dict[int, Bond] = {}  # that a link is encrypted with
         self._settling: dict[int, list[asyncio.Future[None]]] = {}
@@ -112,6 +113,7 @@ class Security:
     async def load(self) -> None:
         """What the program has stored: bonds, and the key that this board's private addresses come from."""
         for bond in await self._secrets.bonds():
+            self._known.add(bond.peer)
             await self._resolve(bond)
         irk = await self._secrets.irk(secrets.token_bytes(16))
         if irk is not None:
@@ -148,7 +150,8 @@ class Security:
         connection.on(connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, lambda: self._encrypted(connection))
         connection.on(connection.EVENT_CONNECTION_ENCRYPTION_KEY_REFRESH, lambda: self._encrypted(connection))
         connection.on(connection.EVENT_CONNECTION_ENCRYPTION_FAILURE, lambda _error: self._failed(connection))
-        if connection.role == hci.Role.CENTRAL and self.settings.bond:
+        bonded = key_of(connection.peer_address) in self._known
+        if connection.role == hci.Role.CENTRAL and self.settings.bond and bonded:
             self._host.spawn(self._reencrypt(connection))
 
     def broken(self, connection: Any) -> None:
@@ -296,6 +299,7 @@ class Security:
         if bonded:
             ours, theirs = _bonds_of(connection, session, keys)
             await self._secrets.keep(ours, theirs)
+            self._known.add(theirs.peer)
             await self._resolve(theirs)
         session.on_disconnection(0)  # Bumble keeps it until the link is gone, and cannot pair again on it
         if self._host.is_open(connection):

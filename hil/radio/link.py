@@ -1,8 +1,9 @@
 """One connection on the air: its connection events, its losses, and its end by the supervision timeout.
 
-A ``paced`` link is true to a radio. It has connection events at its anchor and at each interval after it. The central sends
-at the anchor; an event stays open for most of the interval, so that the peripheral can answer in it, as controllers keep one
-open while either side has more data. An event has room for ``MAX_PDUS`` PDUs of one side, and for as many as fit into the
+A ``paced`` link is true to a radio. It has connection events at its anchor and at each interval after it. Both sides send at
+the anchor what they have by then, so what a peripheral's host says to what it has just got comes an interval later. An event
+in which data went stays open for most of the interval, as controllers keep one open while there is more: in it the central
+can go on. An event has room for ``MAX_PDUS`` PDUs of one side, and for as many as fit into the
 interval. A lost PDU ends the event for its side, and is sent again in the next one. With a peripheral latency the peripheral
 listens at one event of (latency + 1), unless it has something to say. A radio with several links is with one at a time
 (``airtime``): an event for which an end has no time is missed.
@@ -26,7 +27,7 @@ MAX_HELD = (
     256  # PDUs of one side that wait; more ends the link. Hosts stop before, at their controller's buffers
 )
 MAX_PDUS = 6  # of one side in one event: what phones and an ESP32 send at most
-OPEN = 0.75  # of the interval: how long an event takes data that comes up while it is open
+OPEN = 0.75  # of the interval: how long an event in which data went takes more of the central's
 DEFAULT_TIMEOUT = 0.72  # seconds, for a request that names no supervision timeout
 CONTROL_OCTETS = 12  # of an LL control PDU, about
 _T_IFS_US = 150
@@ -143,7 +144,7 @@ class Link:
         if not self.paced:
             self._pour()
             return
-        if side == 1 and self._is_open():
+        if side == 0 and self._is_open():
             self._transfer(side)
         self._arm()
 
@@ -240,19 +241,10 @@ class Link:
         return False
 
     def _is_open(self) -> bool:
-        """Whether the present event still takes what the peripheral has to say. An idle link has no timer: its present event,
-        in which the central polls, begins when it is needed."""
-        interval, latency, _ = self.timing
-        now = self._loop.time() - self._anchor
-        number = max(int(now // interval), self._event.number)
-        if self.expiry is not None or number < 0:
-            return False
-        if number > self._event.number:
-            if number % (latency + 1):
-                return False
-            self._event = _Event(number)
-        in_time = now - number * interval <= OPEN * interval
-        return in_time and self._medium.airtime.is_idle(self, self._loop.time())
+        """Whether the present event has carried data and takes what the central says next."""
+        event, now = self._event, self._loop.time()
+        in_time = any(event.pdus) and now - self._start(event.number) <= OPEN * self.timing.interval
+        return in_time and self.expiry is None and self._medium.airtime.is_idle(self, now)
 
     def _transfer(self, side: int) -> None:
         """Send what fits into the rest of the event."""

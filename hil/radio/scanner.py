@@ -130,7 +130,7 @@ class Scanner:
 
 
 class Request(NamedTuple):
-    """A Create Connection command, of either kind."""
+    """A Create Connection command, of either kind; ``interval`` is the longest that it allows, as most controllers choose."""
 
     command: Any
     window: Window
@@ -143,14 +143,14 @@ class Request(NamedTuple):
         if isinstance(command, hci.HCI_LE_Extended_Create_Connection_Command):
             window = Window.of(command.scan_intervals[0], command.scan_windows[0])
             parameters = (
-                command.connection_interval_mins,
+                command.connection_interval_maxs,
                 command.max_latencies,
                 command.supervision_timeouts,
             )
             return cls(command, window, *(values[0] for values in parameters))
         window = Window.of(command.le_scan_interval, command.le_scan_window)
         return cls(
-            command, window, command.connection_interval_min, command.max_latency, command.supervision_timeout
+            command, window, command.connection_interval_max, command.max_latency, command.supervision_timeout
         )
 
     @property

@@ -219,3 +219,22 @@ async def test_off_and_on_begins_anew(boards: list[BleVm]) -> None:
     assert await central.error(f"ble.gattc_read({conn}, 3)") == errno.ENODEV
     assert await central.do("ble.active(True)") is True
     assert await connect(central, peripheral) == (conn, 0)
+
+
+async def test_what_arrives_together_is_told_in_the_order_in_which_it_was_sent(tmp_path: Path) -> None:
+    medium = Medium(paced=True)  # the answer and the notification wait for the same event
+    async with vms(medium, tmp_path, 2) as boards:
+        central, peripheral = boards
+        for board in boards:
+            await board.do("ble.active(True)")
+        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
+        conn, theirs = await connect(central, peripheral)
+        for number in range(3):
+            await central.do(f"ble.gattc_write({conn}, {VALUE_HANDLE}, 'x', 1)")
+            await peripheral.irq(ble.GATTS_WRITE)
+            await peripheral.do(f"ble.gatts_notify({theirs}, {VALUE_HANDLE}, '{number}')")
+            await central.irq(ble.NOTIFY)
+            await central.irq(ble.WRITE_DONE)
+        told = [event for event, _ in central.events if event in (ble.NOTIFY, ble.WRITE_DONE)]
+        assert told == [ble.WRITE_DONE, ble.NOTIFY] * 3
+    await medium.aclose()

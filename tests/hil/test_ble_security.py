@@ -9,6 +9,7 @@ import pytest
 
 from hil.radio import ble_ops
 from hil.radio.ble_address import RPA_TIMEOUT_S
+from hil.radio.ble_security import REENCRYPT_AFTER
 from hil.radio.ble_stack import BleStack
 from hil.radio.medium import Medium
 from tests.hil import ble_vm as ble
@@ -90,6 +91,18 @@ async def test_a_bonded_peer_that_comes_back_is_encrypted_without_being_asked(bo
     assert await peripheral.irq(ble.ENCRYPTION_UPDATE) == (theirs, 1, 0, 1, 16)
     assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 1, 16)
     assert central.secrets == BOTH_KEPT
+
+
+async def test_the_program_is_not_asked_for_the_secrets_of_strangers(boards: list[BleVm]) -> None:
+    central, peripheral = boards
+    await serve(peripheral, bond=True)
+    await up(central, bond=True)
+    await central.do("asked = []")
+    await central.do("get_secret = lambda *fields: asked.append(fields)")
+    conn, _ = await connect(central, peripheral)
+    await asyncio.sleep(REENCRYPT_AFTER * 1.5)
+    assert await read(central, conn, ENCRYPTED_HANDLE) == INSUFFICIENT_AUTHENTICATION
+    assert await central.do("asked") == []
 
 
 async def test_without_bonding_nothing_is_kept(boards: list[BleVm]) -> None:

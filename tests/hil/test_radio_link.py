@@ -8,7 +8,7 @@ import pytest
 from bumble import hci
 from bumble.device import ConnectionParametersPreferences
 
-from hil.radio.link import MAX_PDUS
+from hil.radio.link import MAX_PDUS, OPEN
 from hil.radio.loss import Losses, Noise
 from hil.radio.medium import Medium
 from hil.radio.path_loss import PathLoss, Position
@@ -36,10 +36,11 @@ async def linked(medium: Medium, interval_ms: float, latency: int = 0) -> tuple[
     return door, connection
 
 
-async def write_times(target: Any, count: int = WRITES) -> list[float]:
+async def write_times(target: Any, count: int = WRITES, pause_s: float = 0.0) -> list[float]:
     """When each of some writes, one after the other, was answered."""
     times = []
     for _ in range(count):
+        await asyncio.sleep(pause_s)
         await target.write_value(b"x" * 20, with_response=True)
         times.append(asyncio.get_running_loop().time())
     return times
@@ -66,9 +67,18 @@ def test_with_a_latency_the_central_waits_for_the_event_in_which_the_peripheral_
     async def measure() -> list[float]:
         door, connection = await linked(Medium(paced=True), 15, latency=3)
         writable(door)
-        return await write_times(await characteristic(connection))
+        return await write_times(await characteristic(connection), pause_s=(OPEN + 0.01) * 0.015)
 
     assert steps(run(measure())) == [60.0] * (WRITES - 1)
+
+
+def test_a_write_that_comes_up_when_its_event_is_over_waits_for_the_next_and_the_answer_for_another() -> None:
+    async def measure() -> list[float]:
+        door, connection = await linked(Medium(paced=True), 50)
+        writable(door)
+        return await write_times(await characteristic(connection), pause_s=0.201)
+
+    assert steps(run(measure())) == [300.0] * (WRITES - 1)
 
 
 def test_an_event_has_room_for_so_many_pdus() -> None:
