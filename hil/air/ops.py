@@ -26,7 +26,7 @@ from typing import Any
 from hil.vm import wire
 
 AIR, BLE, WIFI = wire.CORE, wire.BLE, wire.NET
-VERSION = 1
+VERSION = 2
 
 JOIN, RESET, PLACE, SHOW, SAID, DISTURB = range(1, 7)
 

@@ -1,10 +1,16 @@
 """Wi-Fi of an air: access points of its boards, and the stations that joined them. Channel WIFI of a member.
 
-Calls, in JSON: AP {"ssid", "key", "channel", "security", "hidden", "clients"} puts the member's access point on the air or
-changes it, {} takes it off; SCAN -> [[ssid, bssid, channel, rssi, security, hidden], ...]; JOIN {"ssid", "key", "bssid"} ->
-{"status"} or {"status", "bssid", "channel", "number"}, where number is the station's among those of the access point; LEAVE;
-RSSI -> dBm.
-Interrupts: LOST reason u16, STATIONS [mac, ...].
+Calls, in JSON:
+
+    AP    {"ssid", "key", "channel", "security", "hidden", "clients", "host"}: put the member's access point on the air, or change
+          it; {}: take it off
+    SCAN  -> [[ssid, bssid, channel, rssi, security, hidden], ...]
+    JOIN  {"ssid", "key", "bssid", "host"} -> {"status"}, or {"status", "bssid", "channel", "address", "network"}: its own
+    LEAVE
+    RSSI  -> dBm
+
+A host is the address of the member on this machine.
+Interrupts: LOST reason u16, STATIONS [mac, ...], NETWORK {address: host}: who is in the network of an access point, to all in it.
 """
 
 import errno
@@ -12,15 +18,17 @@ import json
 from typing import Any
 
 from hil.air.ops import WIFI, Identity, Place
+from hil.board.address import is_board
 from hil.radio.path_loss import PathLoss, Position
 from hil.vm.link import Link
 
 AP, SCAN, JOIN, LEAVE, RSSI = range(1, 6)
-LOST, STATIONS = 1, 2
+LOST, STATIONS, NETWORK = 1, 2, 3
 GOT_IP, BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD, ASSOC_FAIL = 1010, 200, 201, 202, 203
 DEAUTHENTICATED = 2
 MAX_CLIENTS = 10
 MAX_FOUND = 64  # access points of a scan: its answer is one frame
+POINT_ADDRESS = "192.168.4.1"
 MAX_NAME = 64  # bytes of a network's name or key
 _NUMBERS = {"channel": 14, "security": 255, "clients": MAX_CLIENTS}  # of an access point, and their most
 _LOSS = PathLoss(tx_power=20.0)  # dBm, an ESP32's
@@ -43,7 +51,8 @@ class WifiRadio:
     def __init__(self, air: WifiAir, who: Identity, link: Link) -> None:
         self.point: dict[str, Any] | None = None
         self.joined: WifiRadio | None = None
-        self.number = 0
+        self.number = 0  # among the stations of an access point
+        self.host = ""
         self.at = who.position
         self.mac = (
             f"{(int.from_bytes(who.mac, 'big') - 2) % (1 << 48):012x}"  # Bluetooth has the second after it
@@ -61,8 +70,19 @@ class WifiRadio:
     def stations(self) -> "list[WifiRadio]":
         return [radio for radio in self._air.radios if radio.joined is self]
 
+    @property
+    def network(self) -> dict[str, str]:
+        """Who is in the network of this access point."""
+        return {POINT_ADDRESS: self.host, **{each.address: each.host for each in self.stations}}
+
+    @property
+    def address(self) -> str:
+        return f"192.168.4.{2 + self.number}"
+
     def handle(self, op: int, payload: bytes) -> bytes | None:
         asked = _fields(payload)
+        if "host" in asked:
+            self.host = _host(asked["host"])
         if op == AP:
             self._set_point(_point(asked) if asked else {})
             return None
@@ -82,7 +102,13 @@ class WifiRadio:
         self._set_point({})
 
     def place(self, place: Place) -> None:
+        """Who goes out of range loses the other."""
         self.at = place
+        joined = [self, *self.stations] if self.joined is not None else self.stations
+        for station in joined:
+            assert station.joined is not None
+            if not _LOSS.hears(station._rssi(station.joined)):
+                station.dropped(BEACON_TIMEOUT)
 
     def close(self) -> None:
         self.vm_lost()
@@ -129,8 +155,8 @@ class WifiRadio:
         self.number = next(n for n in range(MAX_CLIENTS + 1) if n not in taken)
         self.joined = best
         best.tell_stations()
-        about = {"bssid": best.bssid, "channel": best.point["channel"], "number": self.number}
-        return {"status": GOT_IP, **about}
+        about = {"bssid": best.bssid, "channel": best.point["channel"], "address": self.address}
+        return {"status": GOT_IP, **about, "network": best.network}
 
     def _leave(self) -> None:
         left, self.joined = self.joined, None
@@ -138,9 +164,12 @@ class WifiRadio:
             left.tell_stations()
 
     def tell_stations(self) -> None:
-        """Its own board: who is joined."""
+        """Its own board who is joined, and all in its network who else is there."""
         macs = [station.mac for station in self.stations]
         self._link.interrupt(WIFI, STATIONS, json.dumps(macs).encode())
+        network = json.dumps(self.network).encode()
+        for radio in (self, *self.stations):
+            radio._link.interrupt(WIFI, NETWORK, network)
 
     def _rssi(self, other: "WifiRadio") -> int:
         return min(_LOSS.rssi(_position(self.at), _position(other.at)), 0)
@@ -155,6 +184,13 @@ def _fields(payload: bytes) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise OSError(errno.EINVAL, "not an object")
     return asked
+
+
+def _host(value: Any) -> str:
+    """An address of a board; raises OSError(EINVAL)."""
+    if not is_board(str(value)):
+        raise OSError(errno.EINVAL, f"no address of a board: {value}")
+    return str(value)
 
 
 def _point(asked: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from hil.board.peripherals import Peripherals
 from hil.board.pins import Pins
 from hil.board.processor import ASLEEP, BOOTING, OFF, RUNNING, Crash, Processor
 from hil.board.readers import KeyMatrix, WiegandReader
+from hil.board.routes import Routes
 from hil.board.signals import TraceSink
 from hil.board.start import FLASH, SLOTS_KIB, VmStart
 from hil.board.supply import Supply
@@ -88,9 +89,7 @@ class Board:
             self._stand_on(medium, position, btsnoop)
         elif air is not None:
             self._sit_in(air, position, btsnoop)
-        self.wifi = Wifi(self.link, seat=self.seat)
-        self.ethernet = Ethernet(self.link)
-        self.network = Network(self.link, seed=name) if networked else None
+        self._connect_network(name, networked or bare)
         if trace is not None:
             for part in (self.state, self.pins, self.door, self.supply):
                 part.trace(trace, name)
@@ -103,6 +102,14 @@ class Board:
         if description.keypad is not None:
             self.keypad = KeyMatrix(description.keypad, self.pins)
         self.peripherals = Peripherals(self.link, self.pins, description)
+
+    def _connect_network(self, seed: str, disturbed: bool) -> None:
+        """``network`` is None where the connections of its firmware are the host's own."""
+        self.routes = Routes(self.unique_id)
+        self.wifi = Wifi(self.link, seat=self.seat, routes=self.routes)
+        self.ethernet = Ethernet(self.link, self.routes)
+        self._network = Network(self.link, seed, self.routes)
+        self.network = self._network if disturbed else None
 
     def _stand_on(self, medium: "Medium", position: "Position | None", btsnoop: Path | None) -> None:
         from hil.radio.peripheral import Peripheral  # loads Bumble: only boards with a radio pay for it
@@ -160,8 +167,7 @@ class Board:
         await self.power_cut()
         self.door.stop()
         self.uarts.close()
-        if self.network is not None:
-            self.network.close()
+        self._network.close()
         self.console.close()
         if self._leave is not None:
             self._leave()

@@ -1,7 +1,8 @@
-"""The board's Ethernet: what its PHY tells of the cable, and the address that the network gives. Packets are the host's."""
+"""The board's Ethernet: what its PHY tells of the cable, and the address that the network gives."""
 
 import asyncio
 
+from hil.board.routes import NO_ADDRESS, Attached, Routes
 from hil.vm.link import Link
 from hil.vm.wire import ETHERNET
 
@@ -10,15 +11,14 @@ CHANGED = 0  # interrupt
 INITIALIZED, STARTED, STOPPED, CONNECTED, DISCONNECTED, GOT_IP = range(6)
 NEGOTIATION_S = 0.02  # a real PHY takes one to three seconds
 DHCP_S = 0.02
-_NO_ADDRESS = b"0.0.0.0,0.0.0.0,0.0.0.0,0.0.0.0"
-_LOCAL = b"127.0.0.1,255.0.0.0,127.0.0.1,127.0.0.1"
 
 
 class Ethernet:
     """Channel ETHERNET. A cable is plugged until ``plug(False)``; the board notices at once."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, routes: Routes | None = None) -> None:
         self._link = link
+        self._routes = routes or Routes()
         self._plugged = True
         self._status = INITIALIZED
         self._up: asyncio.Task[None] | None = None
@@ -38,7 +38,7 @@ class Ethernet:
 
     def handle(self, op: int, payload: bytes) -> bytes | None:
         if op == ADDRESSES:
-            return _LOCAL if self._status == GOT_IP else _NO_ADDRESS
+            return self._routes.site_addresses if self._status == GOT_IP else NO_ADDRESS
         self._report(STARTED if op == START else STOPPED)
         if op == START:
             self._follow()
@@ -49,6 +49,7 @@ class Ethernet:
     def vm_lost(self) -> None:
         self._cancel()
         self._status = INITIALIZED
+        self._routes.take("ethernet")
 
     def _follow(self) -> None:
         """The cable."""
@@ -71,4 +72,8 @@ class Ethernet:
 
     def _report(self, status: int) -> None:
         self._status = status
+        if status == GOT_IP:
+            self._routes.put("ethernet", Attached())
+        else:
+            self._routes.take("ethernet")
         self._link.interrupt(ETHERNET, CHANGED, bytes((status,)))

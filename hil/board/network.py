@@ -1,48 +1,52 @@
-"""The board's way to everybody else: its TCP connections pass through here, with what a network does to them.
+"""The board's way to everybody else: what it sends and gets passes through here, with what a network does to it.
 
-The seam is the name resolution: firmware asks ``socket.getaddrinfo`` before it connects, and channel HOST answers with a port
-of this machine that stands for the peer. On a board without firmware it is ``connect`` itself, which has the peer's address. The
-peer is connected first, so a connection that would be refused is refused, and one that would hang hangs. Sockets in the VM stay
-the host's own: TLS, select and asyncio do not know. UDP and what the board itself listens on do not pass through here
-(docs/fidelity.md says why).
+The seam of a door's board is the name resolution: its firmware asks ``socket.getaddrinfo`` before it connects, and channel HOST
+answers with a port of this machine that stands for the peer. On a board without firmware it is ``socket`` itself: ``connect``,
+``bind`` and every datagram ask here. The peer is connected first, so a connection that would be refused is refused, and one that
+would hang hangs. TCP sockets in the VM stay the host's own: TLS, select and asyncio do not know.
 """
 
 import asyncio
-import contextlib
 import socket
-import struct
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hil.board.way import Quality, Way
-from hil.vm.link import Link
+from hil.board import address
+from hil.board.datagrams import Datagrams
+from hil.board.passage import Hole, Passage, end_with_reset
+from hil.board.routes import ANY, Routes, Target
+from hil.board.servers import Server, Servers
+from hil.board.way import Quality
+from hil.vm.link import Answer, Link
 from hil.vm.wire import HOST
 
-RESOLVE, NAME = range(2)
+RESOLVE, NAME, CONNECT, BIND, LISTEN, CLOSE, PEER, UDP, UDP_BIND, UDP_CONNECT, UDP_JOIN, UDP_SEND = range(12)
 NO_NAME = -202  # EAI_FAIL of lwIP, which MicroPython raises as OSError(-202)
 LOCAL = "localhost"
 CONNECT_S = 10.0
 CLAIM_S = 20.0  # for the board to use what was resolved
 MAX_CONNECTIONS = 64  # of a board
-_CHUNK = 8192
-_QUEUED = 16  # chunks on the way in one direction: then TCP's window is full
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
+_NOBODY = 1  # a port at which no VM listens
 
 
 class Network:
-    """Channel HOST. All of it may be set while connections exist. ``seed`` decides jitter and losses of the n-th connection that
-    the board makes from then on."""
+    """Channel HOST. All of it may be set while connections exist. ``seed`` decides jitter and losses of the n-th connection and
+    of the n-th UDP socket that the board makes from then on."""
 
-    def __init__(self, link: Link, seed: int | str = 0) -> None:
+    def __init__(self, link: Link, seed: int | str = 0, routes: Routes | None = None) -> None:
         self.quality = Quality()
-        self.refusing = False  # new connections
         self.no_names = False  # getaddrinfo fails
         self.seed = seed
-        self.whole = asyncio.Event()
-        self.whole.set()
-        self._connections: set[_Connection] = set()
+        self.routes = routes or Routes()
+        self.routes.on_change = self._follow
+        self.servers = Servers(self, self.routes)
+        self.datagrams = Datagrams(self, self.routes)
+        self._refusing = False
+        self._connections: set[Passage] = set()
+        self._callers: dict[int, str] = {}  # who has connected, by the port from where its passage comes
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hole: _Hole | None = None
+        self._hole: Hole | None = None
+        self._nowhere: Hole | None = None
         self._resets = 0
         self._made = 0
         link.attach(HOST, self)
@@ -52,20 +56,28 @@ class Network:
         """That pass through here now."""
         return len(self._connections)
 
+    @property
+    def refusing(self) -> bool:
+        """New connections, in both directions."""
+        return self._refusing
+
+    @refusing.setter
+    def refusing(self, refusing: bool) -> None:
+        self._refusing = refusing
+        self.servers.follow()
+
     def reseed(self, seed: int | str) -> None:
         """The next connection is the first of this seed."""
         self.seed = seed
         self._made = 0
+        self.datagrams.reseed()
 
     def partition(self, parted: bool = True) -> None:
-        """Nothing passes, in either direction, no end of a connection either; what was on the way comes after it."""
-        if parted:
-            self.whole.clear()
-        else:
-            self.whole.set()
-            if self._hole is not None:
-                self._hole.close()
-                self._hole = None
+        """Nothing passes, in either direction, no end of a connection either; what was on the way comes later, but datagrams."""
+        self.routes.part(parted)
+        if not parted and self._hole is not None:
+            self._hole.close()
+            self._hole = None
 
     def half_open(self) -> None:
         """The peers forget their connections; the board is told when it next sends."""
@@ -78,90 +90,36 @@ class Network:
         for connection in self._connections:
             connection.abort()
 
-    def handle(self, op: int, payload: bytes) -> "Coroutine[Any, Any, bytes]":
-        if op == NAME:
-            return self._named(payload.decode())
-        return self._resolve(payload[2:].decode(), int.from_bytes(payload[:2], "little"))
+    def handle(self, op: int, payload: bytes) -> Answer:
+        return _OPERATIONS[op](self, payload)
 
     def vm_lost(self) -> None:
         """Its sockets are closed by the host; connections end behind them, unless parted."""
+        self.servers.close_all()
+        self.datagrams.close()
+
+    async def flushed(self, timeout: float) -> None:
+        """Wait for connections to end behind a VM that is gone, at most so many seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
 
     def close(self) -> None:
         self.reset()
+        self.vm_lost()
         for task in tuple(self._tasks):
             task.cancel()
-        if self._hole is not None:
-            self._hole.close()
+        for hole in (self._hole, self._nowhere):
+            if hole is not None:
+                hole.close()
+        self.routes.close()
 
-    def _ask_names(self, host: str) -> None:
-        """Raises OSError for a name that nobody answers for; the board knows its own without asking."""
-        numeric = _numeric(host)
-        if not numeric and (self.no_names or not (self.whole.is_set() or host == LOCAL)):
-            raise OSError(NO_NAME, "no such name")
-
-    async def _named(self, host: str) -> bytes:
-        """The IPv4 address of a name."""
-        self._ask_names(host)
-        await asyncio.sleep(2 * self.quality.latency_ms / 1000)
-        found = await _found(host, 0)
-        return str(found[4][0]).encode()
-
-    async def _resolve(self, host: str, port: int) -> bytes:
-        """The port that stands for the peer."""
-        self._ask_names(host)
-        if not self.whole.is_set():
-            self._hole = self._hole or _Hole()
-            return _port(self._hole.door)
-        door = socket.create_server(("127.0.0.1", 0), backlog=1)
-        door.setblocking(False)
-        try:
-            peer = (
-                None
-                if self.refusing or self.connections >= MAX_CONNECTIONS
-                else await self._reach(host, port)
-            )
-            if peer is None:
-                answer = _port(door)
-                door.close()  # nobody listens there any more
-                return answer
-        except BaseException:
-            door.close()
-            raise
-        self._made += 1
-        self.spawn(self._admit(door, peer, f"{self.seed} {self._made}"))
-        return _port(door)
-
-    async def _reach(self, host: str, port: int) -> socket.socket | None:
-        """Connect to the peer; None if it refuses or is not there."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(2 * self.quality.latency_ms / 1000)  # SYN, SYN-ACK
-        family, kind, protocol, _, address = await _found(host, port)
-        peer = socket.socket(family, kind, protocol)
-        peer.setblocking(False)
-        try:
-            await asyncio.wait_for(loop.sock_connect(peer, address), CONNECT_S)
-        except OSError:  # TimeoutError is one
-            peer.close()
-            return None
-        return peer
-
-    async def _admit(self, door: socket.socket, peer: socket.socket, seed: str) -> None:
-        """Join the board's connection with the peer's. Ends with it."""
-        resets = self._resets
-        with door:
-            try:
-                near, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(door), CLAIM_S)
-            except BaseException:
-                peer.close()
-                raise
-        connection = _Connection(self, near, peer, seed)
-        self._connections.add(connection)
-        if resets != self._resets:
-            asyncio.get_running_loop().call_soon(connection.abort)
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
+    def admit(self, caller: socket.socket, target: Target, server: Server) -> None:
+        """Who has connected to a port of the board, from an address as the board knows it."""
+        if self.connections >= MAX_CONNECTIONS:
+            end_with_reset(caller)
+            caller.close()
+            return
+        self.spawn(self._enter(caller, target, server, self._next_seed()))
 
     def spawn(self, work: "Coroutine[Any, Any, None]") -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -173,93 +131,162 @@ class Network:
         if not task.cancelled():
             task.exception()  # the end of a connection is no news
 
+    def _follow(self) -> None:
+        self.servers.follow()
 
-class _Connection:
-    """Two sockets, and what is on the way between them."""
+    def _next_seed(self) -> str:
+        self._made += 1
+        return f"{self.seed} {self._made}"
 
-    def __init__(self, network: Network, near: socket.socket, far: socket.socket, seed: str) -> None:
-        self._network = network
-        self._ways = {near: Way(f"{seed} up"), far: Way(f"{seed} down")}
-        self._near, self._far = near, far
-        self._forgotten = self._aborted = False
-        self._task: asyncio.Task[Any] | None = None
-        for end in (near, far):
-            end.setblocking(False)
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _ask_names(self, host: str) -> None:
+        """Raises OSError for a name that nobody answers for; the board knows its own without asking."""
+        if _numeric(host):
+            return
+        if self.no_names or not (host == LOCAL or not self.routes.parted):
+            raise OSError(NO_NAME, "no such name")
 
-    async def run(self) -> None:
-        """Until both directions have ended, or one was reset."""
-        self._task = asyncio.current_task()
+    async def _named(self, host: str) -> bytes:
+        """The IPv4 address of a name, which without an interface nobody is asked for."""
+        self._ask_names(host)
+        if not (_numeric(host) or host == LOCAL or self.routes.site):
+            raise OSError(NO_NAME, "nobody to ask")
+        await asyncio.sleep(2 * self.quality.latency_ms / 1000)
+        found = await _found(host, 0)
+        return str(found[4][0]).encode()
+
+    async def _resolve(self, host: str, port: int) -> bytes:
+        """The port that stands for the peer."""
+        self._ask_names(host)
+        if self.routes.parted:
+            self._hole = self._hole or Hole()
+            return _port(self._hole.door)
+        return await self._lead(host, port, None, _always)
+
+    def _connect(self, host: str, port: int) -> "bytes | Coroutine[Any, Any, bytes]":
+        """Address and port at which the VM finds the peer."""
+        inner = self.servers.at(port) if self.routes.is_own(host) else None
+        if inner is not None:
+            return _packed(*inner)
+        if self.routes.is_own(host) and not (host == ANY or address.is_local(host)):
+            return _packed(self.routes.addresses.inner, _NOBODY)
+        target = self.routes.target(host)
+        if not target.address:
+            self._nowhere = self._nowhere or Hole()
+            return _packed(address.HOST, self._nowhere.door.getsockname()[1])
+        return self._connect_to(target, port)
+
+    async def _connect_to(self, target: Target, port: int) -> bytes:
+        if self.routes.parted:
+            self._hole = self._hole or Hole()
+            return _packed(address.HOST, self._hole.door.getsockname()[1])
+        source = self.routes.addresses.outer if target.address.startswith("127.") else None
+        port = address.outer_port(port) if address.is_board(target.address) else port
+        led = await self._lead(target.address, port, source, target.passes)
+        return socket.inet_aton(address.HOST) + led[::-1]
+
+    async def _lead(self, host: str, port: int, source: str | None, passes: Callable[[], bool]) -> bytes:
+        """A port of this machine that leads to the peer, or at which nobody listens."""
+        door = socket.create_server(("127.0.0.1", 0), backlog=1)
+        door.setblocking(False)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(self._near, self._far))
-                group.create_task(self._carry(self._far, self._near))
-        except* OSError:
-            self._aborted = True
-            await self._network.whole.wait()  # a reset does not pass a partition either
+            full = self.refusing or self.connections >= MAX_CONNECTIONS
+            peer = None if full else await self._reach(host, port, source)
+            if peer is None:
+                answer = _port(door)
+                door.close()  # nobody listens there any more
+                return answer
+        except BaseException:
+            door.close()
+            raise
+        self.spawn(self._admit(door, peer, self._next_seed(), passes))
+        return _port(door)
+
+    async def _reach(self, host: str, port: int, source: str | None) -> socket.socket | None:
+        """Connect to the peer; None if it refuses or is not there."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(2 * self.quality.latency_ms / 1000)  # SYN, SYN-ACK
+        family, kind, protocol, _, at = await _found(host, port)
+        peer = socket.socket(family, kind, protocol)
+        peer.setblocking(False)
+        try:
+            if source is not None:
+                peer.bind((source, 0))
+            await asyncio.wait_for(loop.sock_connect(peer, at), CONNECT_S)
+        except OSError:  # TimeoutError is one
+            peer.close()
+            return None
+        return peer
+
+    async def _admit(
+        self, door: socket.socket, peer: socket.socket, seed: str, passes: Callable[[], bool]
+    ) -> None:
+        """Join the board's connection with the peer's. Ends with it."""
+        resets = self._resets
+        with door:
+            try:
+                near, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(door), CLAIM_S)
+            except BaseException:
+                peer.close()
+                raise
+        await self._join(near, peer, seed, passes, resets)
+
+    async def _enter(self, caller: socket.socket, target: Target, server: Server, seed: str) -> None:
+        """Join a caller with the board's server. Ends with it."""
+        resets = self._resets
+        near = socket.socket()
+        try:
+            near.setblocking(False)
+            near.bind((address.HOST, 0))
+            await asyncio.sleep(2 * self.quality.latency_ms / 1000)
+            await self.routes.open(target.passes)
+            port = near.getsockname()[1]
+            self._callers[port] = f"{target.address}:{caller.getpeername()[1]}"
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(near, server.inner), CONNECT_S)
+        except BaseException:
+            near.close()
+            end_with_reset(caller)
+            caller.close()
+            raise
+        try:
+            await self._join(near, caller, seed, target.passes, resets)
         finally:
-            self._close()
+            self._callers.pop(port, None)
 
-    def forget(self) -> None:
-        self._forgotten = True
-        with contextlib.suppress(OSError):
-            self._far.shutdown(socket.SHUT_RDWR)
+    async def _join(
+        self, near: socket.socket, far: socket.socket, seed: str, passes: Callable[[], bool], resets: int
+    ) -> None:
+        connection = Passage(near, far, seed, lambda: self.quality, self.routes, passes)
+        self._connections.add(connection)
+        if resets != self._resets:
+            asyncio.get_running_loop().call_soon(connection.abort)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
 
-    def abort(self) -> None:
-        self._aborted = True
-        if self._task is not None:
-            self._task.cancel()
+    def _caller(self, port: int) -> bytes:
+        """Who is behind a connection that the VM has accepted; "" is the board itself."""
+        return self._callers.get(port, "").encode()
 
-    def _close(self) -> None:
-        for end in (self._near, self._far):
-            if self._aborted:
-                with contextlib.suppress(OSError):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            end.close()
-
-    async def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        """One direction."""
-        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUED)
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._deliver(queue, target))
-            way = self._ways[source]
-            while True:
-                data = await loop.sock_recv(source, _CHUNK)
-                if self._forgotten:
-                    if source is self._near:
-                        raise ConnectionResetError
-                    await asyncio.Event().wait()  # of a peer that has forgotten nothing comes
-                await queue.put((way.arrival(loop.time(), len(data), self._network.quality), data))
-                if not data:
-                    return
-
-    async def _deliver(self, queue: "asyncio.Queue[tuple[float, bytes]]", target: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due, data = await queue.get()
-            await asyncio.sleep(due - loop.time())
-            await self._network.whole.wait()
-            if not data:
-                target.shutdown(socket.SHUT_WR)
-                return
-            await loop.sock_sendall(target, data)
+    def _open_udp(self) -> bytes:
+        number, name = self.datagrams.open()
+        return bytes((number,)) + name
 
 
-class _Hole:
-    """A port where connecting hangs, as behind a partition: nobody accepts, and the queue of those who wait is full."""
-
-    def __init__(self) -> None:
-        self.door = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self._waiting = [socket.socket() for _ in range(2)]
-        for each in self._waiting:
-            each.setblocking(False)
-            each.connect_ex(self.door.getsockname())
-
-    def close(self) -> None:
-        """Who waits there is refused."""
-        for each in (self.door, *self._waiting):
-            each.close()
+_OPERATIONS: dict[int, Callable[[Network, bytes], Answer]] = {
+    RESOLVE: lambda net, p: net._resolve(p[2:].decode(), int.from_bytes(p[:2], "little")),
+    NAME: lambda net, p: net._named(p.decode()),
+    CONNECT: lambda net, p: net._connect(*_address(p)),
+    BIND: lambda net, p: _packed(*net.servers.bind(*_address(p))),
+    LISTEN: lambda net, p: net.servers.listen(int.from_bytes(p, "big")),
+    CLOSE: lambda net, p: net.servers.close(int.from_bytes(p, "big")),
+    PEER: lambda net, p: net._caller(int.from_bytes(p, "big")),
+    UDP: lambda net, _: net._open_udp(),
+    UDP_BIND: lambda net, p: net.datagrams.socket(p[0]).bind(*_address(p[1:])),
+    UDP_CONNECT: lambda net, p: net.datagrams.socket(p[0]).connect(*_address(p[1:])),
+    UDP_JOIN: lambda net, p: net.datagrams.socket(p[0]).join(socket.inet_ntoa(p[1:5])),
+    UDP_SEND: lambda net, p: net.datagrams.socket(p[0]).send(*_address(p[1:7]), p[7:]),
+}
 
 
 async def _found(host: str, port: int) -> Any:
@@ -272,8 +299,20 @@ async def _found(host: str, port: int) -> Any:
     return found[0]
 
 
+def _always() -> bool:
+    return True
+
+
 def _port(door: socket.socket) -> bytes:
     return int(door.getsockname()[1]).to_bytes(2, "little")
+
+
+def _address(payload: bytes) -> tuple[str, int]:
+    return socket.inet_ntoa(payload[:4]), int.from_bytes(payload[4:6], "big")
+
+
+def _packed(host: str, port: int) -> bytes:
+    return socket.inet_aton(host) + port.to_bytes(2, "big")
 
 
 def _numeric(host: str) -> bool:

@@ -1,6 +1,6 @@
 """The board's Wi-Fi: its station, its access point, and the site's access point that it may join.
 
-A board on an air joins the access points of other boards there before the site's. Packets go over the host's sockets.
+A board on an air joins the access points of other boards there before the site's.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
+from hil.board.routes import NO_ADDRESS, Attached, Routes
 from hil.board.signals import Observable
 from hil.vm.link import NET, Answer, Link
 
@@ -23,18 +24,23 @@ BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD = 200, 201, 202
 JOIN_S = 0.02  # a real station takes one to three seconds; scenarios that care set it
 AGAIN_S = 0.3  # between attempts on an air; a real station takes a scan's time
 SITE_BSSID = b"\x02LWAP\x01"
-_NO_ADDRESS = b"0.0.0.0,0.0.0.0,0.0.0.0,0.0.0.0"
-_LOCAL = b"127.0.0.1,255.0.0.0,127.0.0.1,127.0.0.1"
-_POINT_ADDRESS = b"192.168.4.1,255.255.255.0,192.168.4.1,0.0.0.0"
+POINT_ADDRESS = "192.168.4.1"
+_POINT_ADDRESSES = b"192.168.4.1,255.255.255.0,192.168.4.1,0.0.0.0"
 
 
 class Wifi:
     """Channel NET. ``ssid`` None accepts every network; ``up`` False takes the site's access point away."""
 
     def __init__(
-        self, link: Link, ssid: str | None = None, key: str | None = None, seat: "Seat | None" = None
+        self,
+        link: Link,
+        ssid: str | None = None,
+        key: str | None = None,
+        seat: "Seat | None" = None,
+        routes: Routes | None = None,
     ) -> None:
         self._link = link
+        self.routes = routes or Routes()
         self.ssid = ssid
         self.key = key
         self.join_s = JOIN_S
@@ -42,6 +48,7 @@ class Wifi:
         self.status = Observable[int]("wifi_status", IDLE)
         self._up = True
         self._active = False
+        self._point_up = False
         self._wanted: tuple[str, str, str | None] | None = None
         self._known_on_air = False  # the network that is wanted: then it is not the site's
         self._joining: asyncio.Task[None] | None = None
@@ -84,11 +91,12 @@ class Wifi:
     def vm_lost(self) -> None:
         self._active = False
         self._leave()
+        self.routes.take("point")
         if self._air is not None:
             self._air.reset()
 
     def report(self, status: int) -> None:
-        self.status.set(status)
+        self._set_status(status)
         channel = self._air.channel if self._on_air and self._air is not None else 1
         self._link.interrupt(NET, CHANGED, struct.pack("<HB", status, channel))
 
@@ -98,6 +106,14 @@ class Wifi:
             self.report(reason)
             if self._wanted is not None:
                 self._join(quiet=True)
+
+    def networked(self, hosts: dict[str, str]) -> None:
+        """Who is in the network of the access point on the air that the board has, or has joined."""
+        others = {address: host for address, host in hosts.items() if host != self.routes.addresses.outer}
+        if self._on_air and self.status.value == GOT_IP and POINT_ADDRESS in others:
+            self.routes.put("station", Attached(self._own_address(), others))
+        elif POINT_ADDRESS not in others and self._point_up:
+            self.routes.put("point", Attached(POINT_ADDRESS, others))
 
     def stations(self, macs: list[str]) -> None:
         """Who has joined the board's own access point."""
@@ -110,7 +126,7 @@ class Wifi:
     def _join(self, quiet: bool = False) -> None:
         self._cancel()
         if not quiet:
-            self.status.set(CONNECTING)
+            self._set_status(CONNECTING)
         self._joining = asyncio.get_running_loop().create_task(self._attempts())
 
     async def _attempts(self) -> None:
@@ -139,7 +155,7 @@ class Wifi:
     def _leave(self) -> None:
         self._cancel()
         self._wanted = None
-        self.status.set(IDLE)
+        self._set_status(IDLE)
         if self._air is not None:
             self._air.leave()
 
@@ -166,17 +182,36 @@ class Wifi:
             return self._air.rssi()
         return bytes((self.rssi + 256,))
 
+    def _set_status(self, status: int) -> None:
+        self.status.set(status)
+        if status != GOT_IP:
+            self.routes.take("station")
+        elif self._air is None or self._air.joined is None:
+            self.routes.put("station", Attached())
+        else:
+            self.networked(self._air.joined["network"])
+
     def _addresses(self, of_point: bool) -> bytes:
         if of_point:
-            return _POINT_ADDRESS
+            return _POINT_ADDRESSES
         if self.status.value != GOT_IP:
-            return _NO_ADDRESS
-        if self._air is None or self._air.joined is None:
-            return _LOCAL
-        address = f"192.168.4.{2 + self._air.joined['number']}"
-        return f"{address},255.255.255.0,192.168.4.1,192.168.4.1".encode()
+            return NO_ADDRESS
+        if not self._on_air:
+            return self.routes.site_addresses
+        return f"{self._own_address()},255.255.255.0,{POINT_ADDRESS},{POINT_ADDRESS}".encode()
+
+    def _own_address(self) -> str:
+        """Of the station, in the network of an access point on the air."""
+        assert self._air is not None
+        assert self._air.joined is not None
+        return str(self._air.joined["address"])
 
     def _set_point(self, about: dict[str, Any]) -> Answer:
+        self._point_up = bool(about)
+        if not about:
+            self.routes.take("point")
+        elif self._air is None or not self.routes.has("point"):
+            self.routes.put("point", Attached(POINT_ADDRESS, {}))
         return self._air.set_point(about) if self._air is not None else None
 
     @staticmethod
@@ -204,7 +239,8 @@ class AirStation:
         from hil.air import wifi
 
         try:
-            answer = await self._ask(wifi.JOIN, {"ssid": ssid, "key": key, "bssid": bssid})
+            asked = {"ssid": ssid, "key": key, "bssid": bssid, "host": self._wifi.routes.addresses.outer}
+            answer = await self._ask(wifi.JOIN, asked)
         except OSError:
             return NO_AP_FOUND
         self.joined = answer if answer["status"] == GOT_IP else None
@@ -226,7 +262,7 @@ class AirStation:
     async def set_point(self, about: dict[str, Any]) -> None:
         from hil.air import wifi
 
-        await self._ask(wifi.AP, about)
+        await self._ask(wifi.AP, {**about, "host": self._wifi.routes.addresses.outer} if about else {})
 
     def leave(self) -> None:
         from hil.air import wifi
@@ -253,6 +289,9 @@ class AirStation:
         if op == wifi.LOST:
             self.joined = None
             self._wifi.lost(int.from_bytes(payload, "little"))
+        elif op == wifi.NETWORK:
+            with contextlib.suppress(ValueError):
+                self._wifi.networked(json.loads(payload))
         elif op == wifi.STATIONS:
             with contextlib.suppress(ValueError):
                 self._wifi.stations(json.loads(payload))

@@ -45,7 +45,10 @@ def start(
     ] = False,
     air: Annotated[str | None, typer.Option(help="The air it shares with other boards.")] = None,
     networked: Annotated[
-        bool, typer.Option("--networked", help="Its connections can be disturbed: latchwork board link.")
+        bool,
+        typer.Option(
+            "--networked", help="Of firmware: its connections can be disturbed by latchwork board link."
+        ),
     ] = False,
     erase: Annotated[
         bool, typer.Option(help="Begin with an empty flash; without, the board's own is kept.")

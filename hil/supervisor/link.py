@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hil.board.network import Network
 
 Name = Annotated[
-    str, typer.Argument(help="Of a board that was started with --networked.", show_default=False)
+    str, typer.Argument(help="Of a board without firmware, or started with --networked.", show_default=False)
 ]
 
 
@@ -19,7 +19,10 @@ def link(
     latency: Annotated[float, typer.Option(min=0, max=60_000, help="Milliseconds, one way.")] = 0,
     jitter: Annotated[float, typer.Option(min=0, max=60_000, help="Up to so many milliseconds more.")] = 0,
     loss: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Of segments, which TCP sends again: 0.1 is one in ten.")
+        float,
+        typer.Option(
+            min=0, max=0.99, help="Of segments, which TCP sends again, and of datagrams: 0.1 is one in ten."
+        ),
     ] = 0,
     rate: Annotated[float, typer.Option(min=0, help="kbit/s; 0 is no limit.")] = 0,
     partition: Annotated[

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hil.air.understudy import Understudy
     from hil.board.description import Description  # loads pydantic
 
+FLUSH_S = 1.0  # for what a VM has sent before it ended
+LAST_S = 3  # of its model after it, at most
 FLASH_KIB = 1024  # of a board that keeps nothing
 DEFAULT_PATH = ".frozen:~/.micropython/lib:/usr/lib/micropython"
 DEFAULT_BOARD = Path(__file__).resolve().parents[1] / "boards" / "esp32.toml"
@@ -115,7 +117,8 @@ def _serve(sock: socket.socket, vm: int, options: Ours, description: "Descriptio
     try:
         from hil.vm.zygote import die_with_parent
 
-        die_with_parent(vm)
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_S))
+        die_with_parent(vm, signal.SIGTERM)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
@@ -153,10 +156,12 @@ async def _model(
 
     from hil.board.core import Cause, Core
     from hil.board.ethernet import Ethernet
+    from hil.board.network import Network
     from hil.board.nvs import Nvs
     from hil.board.partitions import Partitions
     from hil.board.peripherals import Peripherals
     from hil.board.pins import Pins
+    from hil.board.routes import Routes
     from hil.board.uart import Uarts
     from hil.board.wifi import Wifi
 
@@ -170,10 +175,13 @@ async def _model(
     Peripherals(link, pins, description)
     Nvs(link, None)
     Partitions(link, None, FLASH_KIB, FLASH_KIB)
-    Wifi(link, seat=seat)
-    Ethernet(link)
+    routes = Routes(chip)
+    Wifi(link, seat=seat, routes=routes)
+    Ethernet(link, routes)
+    network = Network(link, chip.hex(), routes)
     link.connect(sock)
     await ended.wait()
+    await network.flushed(FLUSH_S)
 
 
 def _wants_radio(sock: socket.socket) -> bool:

@@ -48,9 +48,9 @@ _prctl = _libc.prctl  # looked up once, not by each child
 _SIGKILL = int(signal.SIGKILL)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel SIGKILL this process when ``parent`` ends; end now if it already has."""
-    if _prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) != 0:
+def die_with_parent(parent: int, number: int = _SIGKILL) -> None:
+    """Have the kernel kill this process when ``parent`` ends, by that signal; end now if it already has."""
+    if _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         raise OSError("prctl")
     if os.getppid() != parent:
         os._exit(1)

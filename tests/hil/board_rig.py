@@ -42,10 +42,10 @@ async def powered(
 
 
 @contextlib.asynccontextmanager
-async def bare(folder: Path, *, networked: bool = False) -> AsyncIterator[Board]:
+async def bare(folder: Path, *, name: str = "bare", air: str | None = None) -> AsyncIterator[Board]:
     """A board without firmware, at its prompt."""
     async with Zygote() as zygote:
-        board = Board(builtin("esp32"), "bare", folder, vm=zygote, bare=True, networked=networked)
+        board = Board(builtin("esp32"), name, folder / name, vm=zygote, bare=True, air=air)
         try:
             await board.start()
             await board.console.wait_for(">>> ", DEADLINE)

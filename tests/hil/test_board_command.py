@@ -233,7 +233,7 @@ def test_the_firmware_of_the_door_runs_on_a_board_that_stays(bench: Bench) -> No
 def test_the_network_of_a_board_is_disturbed_by_a_command(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as peer:
         connect = f"import socket; s = socket.socket(); s.settimeout(0.2); s.connect(('127.0.0.1', {peer.getsockname()[1]}))\n"
-        bench.start("open", "--networked")
+        bench.start("open")
         assert "Error" not in typed(bench, "open", connect)
         bench.ok("link", "open", "--refuse")
         assert "ECONNREFUSED" in typed(bench, "open", connect)
@@ -241,5 +241,5 @@ def test_the_network_of_a_board_is_disturbed_by_a_command(bench: Bench) -> None:
         assert "ETIMEDOUT" in typed(bench, "open", connect)
         bench.ok("link", "open")
         assert "Error" not in typed(bench, "open", connect)
-    bench.start("closed")
+    bench.start("closed", "--firmware")
     assert "start it with --networked" in bench.refused("link", "closed", "--refuse")

@@ -61,7 +61,7 @@ async def joined(folder: Path) -> AsyncIterator[tuple[Board, Network, Peer]]:
     peer = Peer()
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
     peer.port = server.sockets[0].getsockname()[1]
-    async with bare(folder, networked=True) as board:
+    async with bare(folder) as board:
         assert board.network is not None
         assert await did(board, JOIN.format(port=peer.port)) == "b'hello'\n"
         assert board.network.connections == 1
@@ -121,13 +121,13 @@ async def test_a_peer_that_does_not_listen_refuses(tmp_path: Path) -> None:
         CONNECT.format(port=port)
         + "s, _ = connect()\ntry:\n    s.write(b'x')\nexcept OSError as e:\n    print(e.errno)"
     )
-    async with bare(tmp_path, networked=True) as board:
+    async with bare(tmp_path) as board:
         assert await did(board, program) == "111\n"
 
 
 async def test_names_that_are_not_found(tmp_path: Path) -> None:
     program = "import socket\ntry:\n    socket.getaddrinfo('localhost', 1)\nexcept OSError as e:\n    print(e.errno)"
-    async with bare(tmp_path, networked=True) as board:
+    async with bare(tmp_path) as board:
         assert board.network is not None
         board.network.no_names = True
         assert await did(board, program) == "-202\n"

@@ -1,10 +1,11 @@
-"""``socket`` of an ESP32 over the VM's own: addresses are tuples of host and port. Boards with firmware have the VM's (_boot)."""
+"""``socket`` of an ESP32 over the VM's own, and the bench's way to others. Boards with firmware have the VM's (_boot)."""
 
 import io
+import select
 import ssl
 
+import _way
 import usocket
-from _board import os  # the VM's own
 from micropython import const
 from usocket import (
     AF_INET,
@@ -22,87 +23,102 @@ from usocket import (
 IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, TCP_NODELAY = 0, 6, 17, 1
 _FILENO = const(10)
 _CLOSE = const(4)
-_ANY = "0.0.0.0"  # noqa: S104
-_AIR = "192.168.4."  # addresses of boards on an air: all of them are this machine
-
-# The way to a peer, where connections pass through the bench.
-_way = __import__("_way") if os.getenv("LATCHWORK_NETWORK") == "1" else None
-del os
-
-
-def _native(address):
-    if not isinstance(address, (tuple, list)):
-        return address
-    host, port = address[:2]
-    if host.startswith(_AIR):
-        host = "127.0.0.1"
-    return _resolve(host or _ANY, port)
-
-
-def _resolve(host, port):
-    try:
-        return usocket.getaddrinfo(host, port, AF_INET, SOCK_STREAM)[0][-1]
-    except OSError:
-        raise OSError(-2)  # name or service not known
-
-
-def _tuple(address):
-    family, host, port = usocket.sockaddr(address)[:3]
-    return (usocket.inet_ntop(family, host), port)
-
-
-def _connecting(address):
-    if _way is None or not isinstance(address, (tuple, list)):
-        return _native(address)
-    host, port = address[:2]
-    return _way.native("127.0.0.1" if host.startswith(_AIR) else host or _ANY, port)
+_AGAIN, _IN_PROGRESS, _TIMED_OUT = const(11), const(115), const(110)
+_WAITING = ("recv", "send", "sendall", "read", "readinto", "readline", "write")
 
 
 def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
-    if _way is not None and host.strip("0123456789."):
-        host = _way.named(host)
-    address = (host, port) if host.startswith(_AIR) else _tuple(_resolve(host or _ANY, port))
-    return [(AF_INET, type or SOCK_STREAM, proto, "", address)]
+    where = _way.text(_way.found(host) + int(port).to_bytes(2, "big"))
+    return [(AF_INET, type or SOCK_STREAM, proto, host or "0.0.0.0", where)]  # noqa: S104
 
 
 class socket(io.IOBase):
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0, *, native=None):
-        # The native methods themselves, as often as they can be: they are called for every packet.
+        if native is None and type == SOCK_DGRAM and af == AF_INET:
+            from _udp import Datagrams
+
+            native = Datagrams()
         self.native = s = native or usocket.socket(af, type, proto)
         self._streams = type == SOCK_STREAM
-        self.recv, self.send, self.sendall = s.recv, s.send, s.sendall
-        self.read, self.readinto, self.readline, self.write = s.read, s.readinto, s.readline, s.write
-        self.listen, self.setsockopt, self.fileno = s.listen, s.setsockopt, s.fileno
-        self.setblocking, self.settimeout = s.setblocking, s.settimeout
+        self._timeout = -1  # ms
+        self._inner = None  # the VM's own port
+        self._file = open(s.fileno(), "r+b")  # unlike a socket of the VM, it is closed when it is forgotten
+        self._direct()
+        self.setsockopt, self.fileno = s.setsockopt, s.fileno
+
+    def _direct(self):
+        # The native methods themselves, as often as they can be: they are called for every packet.
+        for name in _WAITING:
+            setattr(self, name, getattr(self.native, name))
 
     def ioctl(self, op, arg):
         if op == _FILENO:
             return self.native.fileno()
         if op == _CLOSE:
-            self.native.close()
+            self.close()
         return 0
 
     def close(self):
+        inner, self._inner = self._inner, None
+        if inner:
+            _way.closed(inner)
         self.native.close()
+        self._file.close()
+
+    def setblocking(self, flag):
+        self.settimeout(None if flag else 0)
+
+    def settimeout(self, seconds):
+        self._timeout = -1 if seconds is None else int(seconds * 1000)
+        self.native.settimeout(seconds)
+        self._direct()
+        if self._timeout > 0:
+            for name in _WAITING:
+                setattr(self, name, _timed(getattr(self.native, name)))
 
     def bind(self, address):
-        # A board that has started again knows nothing of the connections of its last life; the host does.
-        self.native.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        self.native.bind(_native(address))
+        if self._streams:
+            self._inner = _way.bound(self.native, address)
+        else:
+            self.native.bind(address)
+
+    def listen(self, backlog=2):
+        if self._inner is None:
+            self.bind(("", 0))
+        self.native.listen(max(backlog, 0))
+        _way.listening(self._inner)
 
     def connect(self, address):
-        self.native.connect(_connecting(address) if self._streams else _native(address))
+        s = self.native
+        if not self._streams:
+            return s.connect(address)
+        there = _way.to(address)
+        s.setblocking(False)
+        try:
+            s.connect(there)
+        except OSError as e:
+            if e.errno != _IN_PROGRESS or self._timeout == 0:
+                raise
+            poller = select.poll()
+            poller.register(s, select.POLLOUT)
+            if not poller.poll(self._timeout):
+                raise OSError(_TIMED_OUT)
+            s.connect(there)  # raises what has become of it
+        finally:
+            s.settimeout(None if self._timeout < 0 else self._timeout / 1000)
 
     def accept(self):
-        s, address = self.native.accept()
-        return socket(native=s), _tuple(address)
+        native = self.native.accept if self._timeout <= 0 else _timed(self.native.accept)
+        s, address = native()
+        return socket(native=s), _way.caller(address)
 
     def sendto(self, data, address):
-        return self.native.sendto(data, _native(address))
+        return self.native.sendto(data, address)
 
-    def recvfrom(self, *args):
-        data, address = self.native.recvfrom(*args)
-        return data, _tuple(address)
+    def recvfrom(self, size):
+        if self._streams:
+            return self.recv(size), ("0.0.0.0", 0)  # noqa: S104
+        return (self.native.recvfrom if self._timeout <= 0 else _timed(self.native.recvfrom))(size)
 
     def makefile(self, *args):
         return self
@@ -115,6 +131,16 @@ class socket(io.IOBase):
 
     def __repr__(self):
         return "<socket>"
+
+
+def _timed(native):
+    def wait(*args):
+        try:
+            return native(*args)
+        except OSError as e:
+            raise OSError(_TIMED_OUT if e.errno == _AGAIN else e.errno)
+
+    return wait
 
 
 _wrap = ssl.SSLContext.wrap_socket
