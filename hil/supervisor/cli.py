@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from hil.supervisor.link import link
+
+if TYPE_CHECKING:
+    from hil.supervisor.settings import Status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,20 +62,16 @@ def start(
 
     Returns when the REPL answers, or when the program on the board runs. A board that is started again has the flash it had.
     """
-    from hil.board.description import BOARDS
     from hil.supervisor import client, shelf
     from hil.supervisor.settings import Settings
 
-    path = Path(board) if board else BOARDS / ("strike_door.toml" if firmware else "esp32.toml")
-    if board and not path.suffix and not path.exists():
-        path = BOARDS / f"{board}.toml"
     try:
         name = name or shelf.free_name()
         if erase:
             shelf.erase(name)
         settings = Settings(
             name=name,
-            board=path.resolve(),
+            board=_description(board, firmware).resolve(),
             firmware=firmware,
             air=air,
             put=flash.resolve() if flash is not None else None,
@@ -81,15 +80,28 @@ def start(
         status = client.start(settings)
     except (client.BoardError, shelf.ShelfError, OSError) as error:
         _fail(error)
-    if as_json:
-        typer.echo(status.model_dump_json())
-        return
-    what = "the program on it runs" if status.program else "the REPL answers"
-    typer.echo(f"board {name} is on: {what}\n")
-    typer.echo(f"  console   {status.tty}, also {status.link}\n")
-    typer.echo(f"  mpremote connect {status.tty}")
-    typer.echo(f"  latchwork board console {name}")
-    typer.echo(f"  latchwork board stop {name}")
+    typer.echo(status.model_dump_json() if as_json else _introduced(status))
+
+
+def _description(board: str | None, firmware: bool) -> Path:
+    """A file, or one that comes with the bench."""
+    from hil.board.description import BOARDS
+
+    if board is None:
+        return BOARDS / ("strike_door.toml" if firmware else "esp32.toml")
+    path = Path(board)
+    return path if path.suffix or path.exists() else BOARDS / f"{board}.toml"
+
+
+def _introduced(status: "Status") -> str:
+    return f"""\
+board {status.name} is on: {"the program on it runs" if status.program else "the REPL answers"}
+
+  console   {status.tty}, also {status.link}
+
+  mpremote connect {status.tty}
+  latchwork board console {status.name}
+  latchwork board stop {status.name}"""
 
 
 @app.command()

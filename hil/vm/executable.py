@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
+    from hil.air.seat import Seat
     from hil.air.understudy import Understudy
     from hil.board.description import Description  # loads pydantic
+    from hil.board.network import Network
+    from hil.vm.link import Link
 
 FLUSH_S = 1.0  # for what a VM has sent before it ended
 LAST_S = 3  # of its model after it, at most
@@ -52,8 +55,21 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
     ``LATCHWORK_BOARD`` names the description of another board than ``esp32.toml``.
     """
+    options, arguments = _checked(arguments)
+    description = _described(os.environ.get("LATCHWORK_BOARD"))
+    ours, theirs = socket.socketpair()
+    parent = os.getpid()
+    if os.fork() == 0:
+        theirs.close()
+        _serve(ours, parent, options, description)
+    ours.close()
+    _become_vm(theirs, arguments)
+
+
+def _checked(arguments: Sequence[str]) -> tuple[Ours, list[str]]:
+    """As ``split``; a mistake ends this process with a message."""
     try:
-        options, arguments = split(arguments)
+        options, rest = split(arguments)
         if options.air is not None:
             from hil.air.folder import air_name  # who names none does not wait for it to be loaded
 
@@ -65,13 +81,10 @@ def run(arguments: Sequence[str]) -> NoReturn:
     except (ValueError, OSError) as error:
         print(f"latchwork: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    description = _described(os.environ.get("LATCHWORK_BOARD"))
-    ours, theirs = socket.socketpair()
-    parent = os.getpid()
-    if os.fork() == 0:
-        theirs.close()
-        _serve(ours, parent, options, description)
-    ours.close()
+    return options, rest
+
+
+def _become_vm(link: socket.socket, arguments: Sequence[str]) -> NoReturn:
     import micropython_unix
 
     from hil.vm import image, poke
@@ -79,8 +92,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
     from hil.vm.identity import become_esp32
 
     modules = image.bench_folder()
-    os.set_inheritable(theirs.fileno(), True)
-    os.environ["LATCHWORK_LINK"] = str(theirs.fileno())
+    os.set_inheritable(link.fileno(), True)
+    os.environ["LATCHWORK_LINK"] = str(link.fileno())
     os.environ["MICROPYPATH"] = f"{modules}:{os.environ.get('MICROPYPATH', DEFAULT_PATH)}"
     os.environ["TZ"] = "UTC"
     become_esp32()
@@ -137,13 +150,11 @@ async def _model(
     sock: socket.socket, vm: int, options: Ours, description: "Description | None", understudy: "Understudy"
 ) -> None:
     import asyncio
-    import functools
 
     from hil.air.ops import Identity
     from hil.air.seat import Seat
     from hil.board.identity import ble_address, unique_id
     from hil.vm.link import Link
-    from hil.vm.poke import poke
 
     ended = asyncio.Event()
     link = Link("micropython", on_lost=ended.set)
@@ -153,6 +164,15 @@ async def _model(
     if _wants_radio(sock):
         seat.wake()
         await asyncio.sleep(0)  # its first step starts the air, which gets ready while the rest is loaded
+    network = _attach(link, seat, vm, chip, description)
+    link.connect(sock)
+    await ended.wait()
+    await network.flushed(FLUSH_S)
+
+
+def _attach(link: "Link", seat: "Seat", vm: int, chip: bytes, description: "Description | None") -> "Network":
+    """All that is on the board besides its radio."""
+    import functools
 
     from hil.board.core import Cause, Core
     from hil.board.ethernet import Ethernet
@@ -164,6 +184,7 @@ async def _model(
     from hil.board.routes import Routes
     from hil.board.uart import Uarts
     from hil.board.wifi import Wifi
+    from hil.vm.poke import poke
 
     def reset(cause: Cause, _: int) -> None:
         print(f"latchwork: {cause.name} reset", file=sys.stderr, flush=True)
@@ -178,10 +199,7 @@ async def _model(
     routes = Routes(chip)
     Wifi(link, seat=seat, routes=routes)
     Ethernet(link, routes)
-    network = Network(link, chip.hex(), routes)
-    link.connect(sock)
-    await ended.wait()
-    await network.flushed(FLUSH_S)
+    return Network(link, chip.hex(), routes)
 
 
 def _wants_radio(sock: socket.socket) -> bool:

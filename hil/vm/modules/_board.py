@@ -299,7 +299,8 @@ def threads():
 
 if bare:
     threads()
-    for _name in ("micropython",):  # a path has no say in what is built in
-        sys.modules[_name] = __import__("_" + _name).module
+    import _micropython
+
+    sys.modules["micropython"] = _micropython.module  # a path has no say in what is built in
     if not os.getenv("LATCHWORK_FLASH"):  # else _boot chooses a socket first
         import _alias

@@ -51,26 +51,35 @@ def _first_boot():
         f.write("# This file is executed on every boot (including wake-boot from deepsleep)\n")
 
 
-def _mount():
+def _power():
+    """That of the flash, which counts its writes down from now on."""
     power = _flash.power
     power.left, power.where, power.slots = [int(number) for number in os.getenv("LATCHWORK_CUT").split(",")]
     worn = os.getenv("LATCHWORK_WORN")
     if worn:
         power.told(1, bytes.fromhex(worn))
     _board.on(_board.CORE, power.told)
-    bare = not os.getenv("LATCHWORK_ROM")
+    return power
+
+
+def _modules(bare):
+    """Those that are chosen by what the board is."""
     if bare:
         sys.modules["vfs"] = __import__("_vfs")  # not one that a file on the path can stand before
         for name in ("VfsPosix", "VfsLfs1", "getenv", "putenv", "unsetenv", "system", "errno"):
             delattr(__import__("os"), name)
-    else:
-        _choose(power)
-    if not bare and os.getenv("LATCHWORK_NETWORK") == "1":
+    elif os.getenv("LATCHWORK_NETWORK") == "1":
         sys.modules["socket"] = __import__("_socket")
     elif not _board.bare:
         sys.modules["socket"] = __import__("usocket")  # a tuple for each address would cost heap
     if _board.bare:
         import _alias
+
+
+def _mount(bare):
+    power = _power()
+    if not bare:
+        _choose(power)
     flash = _flash.Flash(os.getenv("LATCHWORK_FLASH"), power)
     vfs.umount("/")
     try:
@@ -109,13 +118,15 @@ def _mount_rom():
 
 
 def boot():
-    _mount()
+    bare = not os.getenv("LATCHWORK_ROM")
+    _modules(bare)
+    _mount(bare)
     os.chdir("/")
     sys.path[:] = ["/bench", "", ".frozen", "/lib"]
-    if os.getenv("LATCHWORK_ROM"):
-        sys.path.append("/rom")
-    else:
+    if bare:
         _mount_rom()
+    else:
+        sys.path.append("/rom")
     sys.argv[:] = []
     try:
         if _exists("boot.py"):
