@@ -255,13 +255,13 @@ class GattClient:
     def write(self, payload: bytes) -> None:
         """What does not fit the MTU is cut off, as by ble_gattc_write_flat."""
         number, handle, mode, data = unpack("HHB", payload)
+        if mode not in (0, 1):
+            raise errors.host_error(errors.EINVAL, "write mode")
         bearer = self._bearer(number)
         data = data[: bearer.connection.att_mtu - 3]
         if mode == 0:
             bearer.send(att.ATT_Write_Command(attribute_handle=handle, attribute_value=data))
             return
-        if mode != 1:
-            raise errors.host_error(errors.EINVAL, "write mode")
 
         async def procedure(bearer: Bearer) -> None:
             status, at = 0, handle

@@ -137,8 +137,8 @@ class Gap:
         peer = hci.Address(address[::-1], hci.Address.RANDOM_DEVICE_ADDRESS if kind & 1 else 0)
         if any(other.peer_address == peer for other in self._device.connections.values()):
             raise errors.host_error(errors.EDONE, "connected already")
-        shortest = min_us // INTERVAL_UNIT_US or DEFAULT_INTERVALS[0]
-        longest = max_us // INTERVAL_UNIT_US or max(DEFAULT_INTERVALS[1], shortest)
+        shortest = min_us // INTERVAL_UNIT_US if min_us else DEFAULT_INTERVALS[0]
+        longest = max_us // INTERVAL_UNIT_US if max_us else max(DEFAULT_INTERVALS[1], shortest)
         if shortest not in INTERVAL_UNITS or longest not in INTERVAL_UNITS or shortest > longest:
             raise errors.host_error(errors.EINVAL, "connection interval")
         await self.stop_scan()

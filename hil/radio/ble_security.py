@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import secrets
 import struct
 from dataclasses import dataclass, replace
@@ -46,9 +45,7 @@ class PairingSettings:
 
     def set(self, name: str, value: int) -> None:
         if name == "io":
-            if value not in IO_CAPABILITIES:
-                raise OSError(errno.EINVAL, "io capability")
-            self.io = value
+            self.io = value if value in IO_CAPABILITIES else NO_INPUT_NO_OUTPUT  # the port takes any number
         else:
             setattr(self, name, bool(value))
 

@@ -20,6 +20,7 @@ from hil.radio.ble_host import BleHost, number_of, unpack
 from hil.radio.ble_security import Security
 from hil.radio.gatt_table import GattTable, Value
 
+MAX_SERVICES = 8  # MP_BLUETOOTH_NIMBLE_MAX_SERVICES
 MAX_WAITING = 64  # client accesses that may queue up for a slow firmware
 DEFAULT_MTU = 256  # BLE_ATT_PREFERRED_MTU
 MTU_RANGE = range(23, 528)
@@ -89,7 +90,10 @@ class GattServer:
         device = self._host.device
         if device.legacy_advertiser is not None or device.connections:
             raise errors.host_error(errors.EBUSY, "stop advertising and disconnect first")
-        return ops.encode_handles(self.table.register(ops.decode_services(payload)))
+        services = ops.decode_services(payload)
+        if len(services) > MAX_SERVICES:
+            raise OSError(errno.E2BIG, "services")
+        return ops.encode_handles(self.table.register(services))
 
     def read(self, payload: bytes) -> bytes:
         return self.table.value(*struct.unpack("<H", payload)).read()

@@ -159,7 +159,12 @@ async def test_what_cannot_begin_raises_and_what_fails_tells_its_status(boards: 
         "ble.l2cap_connect(7, 22, 100)",
     ):
         assert await central.error(line) == errno.ENOTCONN, line
+    assert await central.error("ble.gattc_write(7, 1, '', 2)") == errno.EINVAL
+    services = "[(bluetooth.UUID(n), ()) for n in range({})]"
+    assert await central.error(f"ble.gatts_register_services({services.format(9)})") == errno.E2BIG
+    assert len(await central.do(f"ble.gatts_register_services({services.format(8)})")) == 8
     assert await central.error("ble.gap_connect(None)") == errno.EALREADY
+    assert await central.error(f"ble.gap_connect({nowhere}, 100, 1000, 2000)") == errno.EINVAL
     invalid_parameters = -0x212  # the controller's word
     assert await central.error("ble.gap_scan(0, 30000, 60000)") == invalid_parameters
     await central.do(f"ble.gap_connect({nowhere}, 100)")

@@ -105,9 +105,25 @@ async def test_the_program_is_not_asked_for_the_secrets_of_strangers(boards: lis
     assert await central.do("asked") == []
 
 
+async def test_a_wrong_passkey_encrypts_nothing(boards: list[BleVm]) -> None:
+    central, peripheral = boards
+    await serve(peripheral, bond=True, mitm=True, io=DISPLAY)
+    await up(central, bond=True, mitm=True, io=KEYBOARD)
+    conn, theirs = await connect(central, peripheral)
+    await central.do(f"ble.gap_pair({conn})")
+    await peripheral.irq(ble.PASSKEY_ACTION)
+    await peripheral.do(f"ble.gap_passkey({theirs}, {SHOW}, 111111)")
+    await central.irq(ble.PASSKEY_ACTION)
+    await central.do(f"ble.gap_passkey({conn}, {INPUT}, 111112)")
+    for board, number in ((central, conn), (peripheral, theirs)):
+        assert await board.irq(ble.ENCRYPTION_UPDATE) == (number, 0, 0, 0, 0)
+    assert await read(central, conn, ENCRYPTED_HANDLE) == INSUFFICIENT_AUTHENTICATION
+    assert central.secrets == peripheral.secrets == []
+
+
 async def test_without_bonding_nothing_is_kept(boards: list[BleVm]) -> None:
     central, peripheral = boards
-    await serve(peripheral)  # would bond
+    await serve(peripheral, io=9)  # would bond; no capability that there is counts as none
     await up(central, bond=False)
     conn, _ = await connect(central, peripheral)
     for _ in range(2):  # also twice on one connection

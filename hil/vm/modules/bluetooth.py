@@ -104,6 +104,8 @@ class _Radio:
         return _ble
 
     def active(self, *on):
+        if len(on) > 1:
+            raise TypeError
         if on:
             self._active = False
             on = (2 if self._handler else 1) if on[0] else 0
