@@ -9,30 +9,29 @@ import functools
 import inspect
 import re
 import secrets
-import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import pytest
-
-from hil.phone import PhoneResult
+from hil.phone import PhoneError, PhoneResult
+from hil.pytest_markers import ANNA, SITE_FIXTURES, Marks, faults, header
 from hil.radio.path_loss import Position
-from hil.rig.expect import TAIL
-from hil.rig.hints import near
+from hil.rig import Unwired, WaitTimeout
+from hil.rig.expect import TAIL, lines
 from hil.scenario.api import FAULTS, Scenario
 from hil.scenario.bench import Bench
-from hil.scenario.header import BoardIn, Header
+from hil.scenario.quantities import compiles
+from hil.scenario.verb import StepFailed
 from hil.scenario.world import Unit, World
+from hil.stack.api import ApiError
 from protocol.handshake import ACTION_STATUS, ACTION_UNLOCK
 
 T = TypeVar("T")
-Marks = Mapping[str, Sequence[tuple[tuple[Any, ...], dict[str, Any]]]]
-FRONT, ANNA = "front", "anna"
 EXPECT_S = 30.0
-_SITE_FIXTURES = {"site", "phone"}
+# What a test is told of its boards: how the bench found out is nobody's business.
+_TOLD = (WaitTimeout, StepFailed, Unwired, PhoneError, ApiError)
 
 
 class Loop:
@@ -45,9 +44,12 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Block until it is done; cancelled if the test is (by a time-out of pytest's, or Ctrl-C)."""
+        __tracebackhide__ = True
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except _TOLD as error:
+            raise error.with_traceback(None) from None
         except BaseException:
             future.cancel()
             raise
@@ -68,6 +70,7 @@ class Blocking:
         self.__dict__.update(parts)
 
     def __getattr__(self, name: str) -> Any:
+        __tracebackhide__ = True
         found = getattr(self._inner, name)
         if not callable(found):
             return found
@@ -75,6 +78,8 @@ class Blocking:
 
 
 def _blocking(loop: Loop, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    __tracebackhide__ = True
+
     async def call() -> Any:
         result = method(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
@@ -109,7 +114,8 @@ class Dut:
         """The match of a regular expression (a text, bytes, or compiled), or of the first of a list that comes; with
         ``expect_all`` the matches of all of them, in any order. Each begins where the one before it ended. Raises WaitTimeout.
         """
-        patterns = list(pattern) if isinstance(pattern, (list, tuple)) else [pattern]
+        __tracebackhide__ = True
+        patterns = _several(pattern)
         if not expect_all:
             return self._one(patterns, timeout)
         left, found = list(patterns), []
@@ -120,13 +126,15 @@ class Dut:
         return found
 
     def expect_exact(self, text: Any, timeout: float = EXPECT_S) -> Any:
-        """The text itself, or the first of a list."""
-        texts = list(text) if isinstance(text, (list, tuple)) else [text]
-        match = self._one([re.escape(one) for one in texts], timeout)
-        return match[0]
+        """The text itself, or the first of a list that comes."""
+        __tracebackhide__ = True
+        texts = {one.decode() if isinstance(one, bytes) else str(one): one for one in _several(text)}
+        found = self._loop.run(self._console.expect_exact(list(texts), timeout))
+        return next((one for plain, one in texts.items() if lines(plain) == found), found)
 
     def _one(self, patterns: list[Any], timeout: float) -> Any:
-        match = self._loop.run(self._console.expect([_text(p) for p in patterns], timeout))
+        __tracebackhide__ = True
+        match = self._loop.run(self._console.expect(list(map(_text, patterns)), timeout))
         if any(_is_bytes(p) for p in patterns):
             raw = match[0].encode()
             found = (re.search(p, raw, re.MULTILINE) for p in patterns if _is_bytes(p))
@@ -134,19 +142,27 @@ class Dut:
         return match
 
 
+def _several(wanted: Any) -> list[Any]:
+    return list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+
+
 def _is_bytes(pattern: Any) -> bool:
     return isinstance(pattern.pattern if isinstance(pattern, re.Pattern) else pattern, bytes)
 
 
 def _text(pattern: Any) -> str:
-    """With the flags of a compiled one in it."""
+    """With the flags of a compiled one in it. ValueError if it is no regular expression."""
+    __tracebackhide__ = True
     flags = ""
     if isinstance(pattern, re.Pattern):
         named = {re.IGNORECASE: "i", re.DOTALL: "s", re.VERBOSE: "x"}
         flags = "".join(letter for flag, letter in named.items() if pattern.flags & flag)
         pattern = pattern.pattern
     text = pattern.decode() if isinstance(pattern, bytes) else str(pattern)
-    return f"(?{flags}:{text})" if flags else text
+    try:
+        return f"(?{flags}:{text})" if flags else compiles(text)
+    except ValueError as error:
+        raise error.with_traceback(None) from None
 
 
 def _fits(pattern: Any, match: Any) -> bool:
@@ -225,21 +241,19 @@ class Bed:
     def board(self, name: str | None = None) -> BoardHandle:
         return self._boards[self._world.unit(name).name]
 
+    def boards(self) -> Mapping[str, BoardHandle]:
+        return self._boards
+
     def phone(self, name: str = ANNA) -> PhoneHandle:
         return PhoneHandle(self._world, name, self._loop)
 
     def site(self) -> SiteHandle:
         return SiteHandle(self._world, self._loop)
 
-    def fail_at(self, faults: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+    def fail_at(self, marks: Marks) -> None:
         """Bring the marked faults about."""
-        for args, kwargs in faults:
-            name = str(args[0]) if args else ""
-            if name not in FAULTS:
-                raise pytest.UsageError(f"latchwork_fault: no fault {name!r}{near(name, FAULTS)}")
-            verb = FAULTS[name]
-            fields = dict(zip(verb.model.model_fields, args[1:], strict=False)) | kwargs
-            getattr(self.fault, verb.path[-1])(**fields)
+        for name, values, fields in faults(marks):
+            getattr(self.fault, FAULTS[name].path[-1])(*values, **fields)
 
     def sections(self) -> list[tuple[str, str]]:
         """What a report of a failure shows."""
@@ -274,12 +288,13 @@ class Beds:
 
     @contextlib.contextmanager
     def made(self, marks: Marks, fixtures: frozenset[str], folder: Path) -> Iterator[Bed]:
-        """What a test's marks and fixtures ask for."""
-        header = _header(marks, fixtures, folder, self._bench.folder)
-        air = self._air if not _SITE_FIXTURES & fixtures else None
+        """What a test's marks and fixtures ask for. Raises Misuse before anything runs."""
+        wanted = header(marks, fixtures, folder, self._bench.folder)
+        faults(marks)
+        air = self._air if not SITE_FIXTURES & fixtures else None
 
         async def start() -> World:
-            world = World(self._bench, header, folder, self._seed, air=air)
+            world = World(self._bench, wanted, folder, self._seed, air=air)
             try:
                 await world.start()
             except BaseException:
@@ -290,42 +305,7 @@ class Beds:
         world = self._loop.run(start())
         try:
             bed = Bed(world, self._loop, self._seed)
-            bed.fail_at(marks["latchwork_fault"])
+            bed.fail_at(marks)
             yield bed
         finally:
             self._loop.run(world.stop())
-
-
-def _header(marks: Marks, fixtures: frozenset[str], folder: Path, scratch: Path) -> Header:
-    has_site = bool(_SITE_FIXTURES & fixtures)
-    boards: dict[str, dict[str, Any]] = {}
-    for args, kwargs in marks["board"] or [((), {})]:
-        fields = dict(zip(("description", "name", "firmware"), args, strict=False)) | kwargs
-        name = fields.pop("name", None) or (FRONT if not boards else f"{FRONT}-{len(boards) + 1}")
-        boards[name] = {key: value for key, value in fields.items() if value is not None}
-    for args, kwargs in marks["flash_image"]:
-        what, board = (*args, kwargs.get("board"))[:2]
-        boards[board or next(iter(boards))] |= _flash(what, folder, Path(tempfile.mkdtemp(dir=scratch)))
-    for about in boards.values():
-        held = about.keys() & {"program", "files", "image"}
-        about.setdefault("firmware", "door" if has_site and not held else "none")
-    phones: dict[str, Any] = {ANNA: {}} if "phone" in fixtures else {}
-    made = {name: BoardIn.model_validate(about) for name, about in boards.items()}
-    return Header.model_validate({"name": "pytest", "boards": made, "site": has_site, "phones": phones})
-
-
-def _flash(what: Any, folder: Path, scratch: Path) -> dict[str, Any]:
-    """Fields of a board: its program, its files, or its whole flash."""
-    if isinstance(what, Mapping):
-        for name, text in what.items():
-            path = scratch / str(name).lstrip("/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text if isinstance(text, bytes) else str(text).encode())
-        return _flash(scratch, folder, scratch)
-    path = folder / what
-    if path.is_dir():
-        files = {str(f.relative_to(path)): str(f) for f in sorted(path.rglob("*")) if f.is_file()}
-        return {"files": files}
-    if path.suffix == ".py":
-        return {"files": {"main.py": str(path)}}
-    return {"image": str(path)}

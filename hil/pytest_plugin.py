@@ -3,6 +3,7 @@
 It is loaded by every pytest run where the bench is installed, so it imports nothing of it until a fixture is used.
 """
 
+import contextlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hil.pytest_fixtures import Bed, Beds, BoardHandle, Dut, PhoneHandle, SiteHandle
 
 _BED = "_latchwork_bed"
@@ -47,12 +50,18 @@ def _latchwork_beds(
 @pytest.fixture
 def latchwork_bed(request: pytest.FixtureRequest, _latchwork_beds: "Beds") -> "Iterator[Bed]":
     """The boards and phones that this test's markers and fixtures ask for; the other fixtures are views of it."""
+    from hil.pytest_markers import Misuse
+
     wanted = {
         name: [(mark.args, mark.kwargs) for mark in reversed(list(request.node.iter_markers(name)))]
         for name in ("board", "flash_image", "latchwork_fault")
     }
     folder = Path(request.path).parent
-    with _latchwork_beds.made(wanted, frozenset(request.fixturenames), folder) as bed:
+    with contextlib.ExitStack() as stack:
+        try:
+            bed = stack.enter_context(_latchwork_beds.made(wanted, frozenset(request.fixturenames), folder))
+        except Misuse as error:
+            pytest.fail(str(error), pytrace=False)
         setattr(request.node, _BED, bed)
         yield bed
 
@@ -61,6 +70,12 @@ def latchwork_bed(request: pytest.FixtureRequest, _latchwork_beds: "Beds") -> "I
 def board(latchwork_bed: "Bed") -> "BoardHandle":
     """The first board: ``power``, ``console``, ``pins``, ``flash``, ``radio``, ``reader``."""
     return latchwork_bed.board()
+
+
+@pytest.fixture
+def boards(latchwork_bed: "Bed") -> "Mapping[str, BoardHandle]":
+    """All boards by name, each as ``board``, with its console as ``dut``."""
+    return latchwork_bed.boards()
 
 
 @pytest.fixture

@@ -39,27 +39,38 @@ class Expecter:
 
     async def expect(self, patterns: str | Sequence[str], timeout: float) -> re.Match[str]:
         """Of several, the earliest match in the text. Raises WaitTimeout with the console's end."""
-        compiled = [re.compile(pattern, re.MULTILINE) for pattern in _several(patterns)]
+        wanted = _several(patterns)
+        patterns = [lines(pattern).replace(r"\r\n", r"\n") for pattern in wanted]
+        return await self._match(patterns, timeout, wanted)
+
+    async def expect_exact(self, texts: str | Sequence[str], timeout: float) -> str:
+        """As ``expect``, for the text itself."""
+        wanted = _several(texts)
+        return (await self._match([re.escape(lines(text)) for text in wanted], timeout, wanted))[0]
+
+    async def _match(self, patterns: list[str], timeout: float, wanted: list[str]) -> re.Match[str]:
+        """``wanted``: what to call them."""
+        compiled = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
         try:
             async with asyncio.timeout(timeout):
                 while (found := self._first(compiled)) is None:
                     self._grown.clear()
                     await self._grown.wait()
         except TimeoutError:
-            wanted = " or ".join(repr(pattern.pattern) for pattern in compiled)
             raise WaitTimeout(
-                f"no {wanted} on the console in {timeout:g} s; unread: {self._unread[-TAIL:]!r}"
+                f"no {' or '.join(map(repr, wanted))} on the console in {timeout:g} s; unread: {self._unread[-TAIL:]!r}"
             ) from None
         self._unread = self._unread[found.end() :]
         return found
 
-    async def expect_exact(self, texts: str | Sequence[str], timeout: float) -> str:
-        """As ``expect``, for the text itself."""
-        return (await self.expect([re.escape(text) for text in _several(texts)], timeout))[0]
-
     def _first(self, compiled: list[re.Pattern[str]]) -> re.Match[str] | None:
         found = [match for pattern in compiled if (match := pattern.search(self._unread)) is not None]
         return min(found, key=lambda match: match.start(), default=None)
+
+
+def lines(wanted: str) -> str:
+    """With ends of lines as the console that is searched has them."""
+    return wanted.replace("\r\n", "\n")
 
 
 def _several(patterns: str | Sequence[str]) -> list[str]:

@@ -83,11 +83,92 @@ DOOR = """
 """
 
 
+MISUSE = """
+    import pytest
+
+    @pytest.mark.board("nosuch")
+    def test_description(dut): pass
+
+    @pytest.mark.board("esp32", polcy={})
+    def test_field(dut): pass
+
+    @pytest.mark.board("esp32", "a")
+    @pytest.mark.board("esp32", name="a")
+    def test_name(dut): pass
+
+    @pytest.mark.flash_image("nosuch")
+    def test_image(dut): pass
+
+    @pytest.mark.flash_image()
+    def test_no_image(dut): pass
+
+    @pytest.mark.flash_image({}, board="back")
+    def test_image_of(dut): pass
+
+    @pytest.mark.flash_image(3)
+    def test_number(dut): pass
+
+    @pytest.mark.latchwork_fault("power-cot")
+    def test_fault(dut): pass
+
+    @pytest.mark.latchwork_fault("power-cut", wrte=1)
+    def test_fault_field(dut): pass
+"""
+TOLD = [
+    "board front: no description nosuch; there are esp32",
+    "board front: unknown field polcy: did you mean policy?",
+    "board: there are two of the name a",
+    "flash_image of front: ",
+    "flash_image missing 1 required positional argument: 'what'",
+    "flash_image: no board back; there are front",
+    "flash_image: a map of paths to texts, a folder, a program, or an image, not 3",
+    "latchwork_fault: no fault 'power-cot': did you mean power-cut?",
+    "latchwork_fault power-cut: got an unexpected keyword argument 'wrte'; it takes write, upto, where, board",
+]
+
+FAILURES = r"""
+    import pytest
+
+    @pytest.mark.flash_image(what={"main.py": "print('hello')"})
+    def test_text(dut):
+        dut.expect_exact("hello\r\n")
+        dut.expect_exact("never\r\n", timeout=0.01)
+
+    def test_pattern(dut):
+        dut.expect("(", timeout=0.01)
+
+    @pytest.mark.board("esp32", name="a")
+    @pytest.mark.board("strike_door", name="b")
+    def test_step(boards, scenario):
+        boards["a"].dut.write("print('of', 'a')")
+        assert boards["a"].dut.expect(r"of \w\r\n")
+        scenario.expect_pin("nosuch", 1, board="b")
+"""
+
+
 def project(folder: Path, source: str, *options: str, ini: str = "") -> subprocess.CompletedProcess[str]:
     (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
     (folder / "test_it.py").write_text(textwrap.dedent(source))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--strict-markers", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+def test_a_marker_that_asks_for_what_there_is_not_is_told_in_one_line(tmp_path: Path) -> None:
+    done = project(tmp_path, MISUSE)
+    assert f"{len(TOLD)} errors" in done.stdout, done.stdout + done.stderr
+    assert [told for told in TOLD if told not in done.stdout] == []
+    assert "Traceback" not in done.stdout
+    assert "hil/" not in done.stdout
+
+
+def test_a_failure_is_shown_in_the_test_and_not_inside_the_bench(tmp_path: Path) -> None:
+    done = project(tmp_path, FAILURES)
+    assert "3 failed" in done.stdout, done.stdout + done.stderr
+    assert r"no 'never\r\n' on the console in 0.01 s" in done.stdout
+    assert "'(' is no regular expression" in done.stdout
+    assert "expected a pin nosuch.level; saw b has no part nosuch" in done.stdout
+    assert "hil/" not in done.stdout
+    assert "raw REPL" not in done.stdout
 
 
 def test_boards_of_another_project(tmp_path: Path) -> None:
