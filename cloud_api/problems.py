@@ -12,13 +12,19 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from cloud_api.db.database import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
 MAX_ERRORS = 20  # a body of thousands of wrong fields gets a short answer
 
 # A WebSocket is closed with 4000 + the status, after the problem itself was sent as a last message; at a
@@ -146,11 +152,23 @@ def internal_error() -> Problem:
     return Problem(500, "internal_error", "The server failed. The request id finds the reason in its log.")
 
 
+def _request_id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
+
+
+def store_unavailable() -> Problem:
+    """503; as with any answer of 5xx, what became of a POST is to be looked up."""
+    detail = (
+        "The store takes no work now: try again later. The request id finds the reason in the server's log."
+    )
+    return Problem(503, "store_unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 def install(app: FastAPI) -> None:
     """Give every refusal of the application the one shape; what nobody expected is answered by `edge`."""
 
     def answer(request: Request, problem: Problem) -> JSONResponse:
-        return problem.response(getattr(request.state, "request_id", ""))
+        return problem.response(_request_id(request))
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
@@ -164,6 +182,13 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return answer(request, _from_http(request, error))
 
+    async def on_store(request: Request, error: Exception) -> JSONResponse:
+        log.error(
+            "store_unavailable", path=request.url.path, request_id=_request_id(request), error=str(error)
+        )
+        return answer(request, store_unavailable())
+
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(StoreUnavailable, on_store)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import update
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cloud_api.clock import now_ms
+from cloud_api.db.database import StoreUnavailable
 from cloud_api.db.models import Device
 from cloud_api.drops import Drops, Refused
 from cloud_api.files import reported_files
@@ -89,7 +89,7 @@ class Standing:
             words = self._next()
             try:
                 await self._store(words)
-            except OperationalError as error:  # locked, full, or away: that may pass
+            except StoreUnavailable as error:
                 self._cloud.metrics.worker_errors.labels("standing").inc()
                 log.error("standing_not_stored", error=str(error)[:300])
                 self._put_back(words)

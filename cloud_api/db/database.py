@@ -15,14 +15,17 @@ it a power cut of the
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import Engine, Table, create_engine, event, insert
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
@@ -37,8 +40,22 @@ WRITE = "BEGIN IMMEDIATE"  # takes the write lock at once: a deferred one may fa
 BUSY_MS = 5000  # another process (the command line) may hold the write lock this long
 
 
+# What may pass, with no fault of the work: a full disk, a lock that another process holds, a lost connection.
+_PASSING = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+
+class StoreUnavailable(SQLAlchemyError):
+    """The store takes no work now; the same may succeed later."""
+
+
 class Database(Protocol):
-    """What the rest of the cloud sees of storage."""
+    """What the rest of the cloud sees of storage. Each operation raises StoreUnavailable."""
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a transaction that must not write."""
@@ -66,9 +83,9 @@ def sqlite_engine(url: str, synchronous: str, begin: str, size: int = 1) -> Engi
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         for pragma in (
+            f"busy_timeout={BUSY_MS}",
             "journal_mode=WAL",
             f"synchronous={synchronous}",
-            f"busy_timeout={BUSY_MS}",
             "foreign_keys=ON",
             f"query_only={'ON' if begin == READ else 'OFF'}",
         ):
@@ -113,7 +130,7 @@ class SqliteDatabase:
 
     @staticmethod
     def _run(engine: Engine, work: Work[T]) -> T:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with _told(), Session(engine, expire_on_commit=False) as session, session.begin():
             return work(session)
 
     async def insert(self, table: type[DeclarativeBase], values: dict[str, Any]) -> None:
@@ -135,17 +152,19 @@ class SqliteDatabase:
         return self._inserts[table]
 
     def _run_insert(self, sql: str, parameters: list[Any]) -> None:
-        if self._raw is None:
-            self._raw = self._fast.raw_connection()
-        connection = self._raw.driver_connection
-        assert connection is not None
-        connection.execute(WRITE)
-        try:
-            connection.execute(sql, parameters)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        with _told():
+            if self._raw is None:
+                self._raw = self._fast.raw_connection()
+            connection = self._raw.driver_connection
+            assert connection is not None
+            connection.execute(WRITE)
+            try:
+                connection.execute(sql, parameters)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # some errors of SQLite have rolled back already
+                    connection.execute("ROLLBACK")
+                raise
 
     async def close(self) -> None:
         await asyncio.to_thread(self._shut)
@@ -159,6 +178,20 @@ class SqliteDatabase:
             engine.dispose()
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn what may pass into StoreUnavailable."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if (
+            getattr(cause, "sqlite_errorcode", 0) & 0xFF not in _PASSING
+        ):  # of an extended code the primary one
+            raise
+        raise StoreUnavailable(str(cause)) from error
+
+
 class AsyncDatabase:
     """A server database through SQLAlchemy's asyncio engine; every commit is durable."""
 
@@ -169,11 +202,11 @@ class AsyncDatabase:
         self._turn = asyncio.Lock()
 
     async def read(self, work: Work[T]) -> T:
-        async with self._sessions() as session:
+        async with _reached(), self._sessions() as session:
             return await session.run_sync(work)
 
     async def write(self, work: Work[T], *, durable: bool = False) -> T:
-        async with self._turn, self._sessions() as session, session.begin():
+        async with self._turn, _reached(), self._sessions() as session, session.begin():
             return await session.run_sync(work)
 
     async def insert(self, table: type[DeclarativeBase], values: dict[str, Any]) -> None:
@@ -181,3 +214,19 @@ class AsyncDatabase:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    """Turn what a server says that cannot work, or does not answer, into StoreUnavailable."""
+    try:
+        with _told():
+            yield
+    except OSError as error:  # no connection
+        raise StoreUnavailable(str(error) or repr(error)) from error
+    except (OperationalError, InterfaceError) as error:
+        raise StoreUnavailable(str(error.orig)) from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise StoreUnavailable(str(error.orig)) from error

@@ -58,7 +58,7 @@ Caller = Annotated[Principal, Depends(get_caller)]
 
 def resource_router(name: str) -> APIRouter:
     """A router under /v1 with the problems that every operation may answer."""
-    responses: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 404, 409, 413, 422, 500), PROBLEM)
+    responses: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 404, 409, 413, 422, 500, 503), PROBLEM)
     return APIRouter(prefix="/v1", tags=[name], route_class=IdempotentRoute, responses=responses)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from cloud_api.db.database import Database, open_database
+from cloud_api.db.database import Database, StoreUnavailable, open_database
 from cloud_api.db.migrate import engine_for, migrate
 from cloud_api.db.models import ActionAttempt, Base, Organisation, Schedule, Site
 from cloud_api.time_zones import posix_rule
@@ -61,6 +61,34 @@ async def test_an_exception_rolls_back(database: Database) -> None:
     with pytest.raises(LookupError):
         await database.write(work)
     assert await database.read(count) == 0
+
+
+async def test_a_store_that_another_process_holds_is_told_as_such(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_api.db.database.BUSY_MS", 50)  # of connections that are made from now on
+    holder = sqlite3.connect(tmp_path / "cloud.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    row = {"id": "org_1", "name": "First", "created_at": 0}
+    for work in (
+        database.write(lambda session: session.add(organisation(1))),
+        database.insert(Organisation, row),
+    ):
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await work
+    holder.execute("ROLLBACK")
+    await database.write(lambda session: session.add(organisation(1)))
+    await database.insert(Organisation, row)
+    assert await database.read(count) == 2
+    holder.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "sqlite+aiosqlite"])
+async def test_a_store_that_cannot_be_reached_is_told_as_such(kind: str, tmp_path: Path) -> None:
+    database = open_database(f"{kind}:///{tmp_path}/absent/cloud.db")
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        await database.read(count)
+    await database.close()
 
 
 async def test_parallel_writers_take_turns(database: Database) -> None:

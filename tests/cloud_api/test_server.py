@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from cloud_api import server
 from cloud_api.installation import InstallError, add_token, create
 from cloud_api.server import Options, serve
+from tests.cloud_api.conftest import open_device, open_site
 from tests.cloud_api.world import CloudProcess, made, until
 
 PROGRAM = str(Path(sys.executable).with_name("latchwork-cloud"))
@@ -106,6 +108,30 @@ async def test_sigkill_leaves_no_process_and_the_next_start_serves_on_the_same_p
     assert not any(alive(pid) for pid in children)
     async with own_cloud.api(token) as api:
         assert (await made(await api.get(f"/v1/sites/{site['id']}"), 200))["name"] == "kept"
+
+
+async def test_a_full_disk_is_told_as_such_and_passes(own_cloud: CloudProcess, tmp_path: Path) -> None:
+    async with own_cloud.api(own_cloud.new_organisation()) as api:
+        gateway = await open_site(own_cloud, api, tmp_path / "gateway")
+        async with gateway.connected():
+            device = await open_device(api, gateway)
+            await device.come_up(api)
+            unlock, site = f"/v1/doors/{device.door_id}/unlock", {"name": "Next site"}
+            await made(await api.post(unlock), 202)
+            assert own_cloud.process is not None
+            pid = own_cloud.process.pid
+            limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, limits[1]))
+            for _ in range(3):  # one that fails leaves no transaction open
+                for answer in (await api.post(unlock), await api.post("/v1/sites", json=site)):
+                    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+                    assert int(answer.headers["Retry-After"]) > 0
+            await device.send_state(door="forced")
+            assert (await api.get(f"/v1/devices/{device.id}")).json()["door_state"] == "closed"
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+            await made(await api.post(unlock), 202)
+            await made(await api.post("/v1/sites", json=site))
+            await until(api, f"/v1/devices/{device.id}", lambda body: body["door_state"] == "forced")
 
 
 @pytest.mark.parametrize("obstacle", ["port", "folder"])
