@@ -4,6 +4,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.host.cloud_messages import MAX_DEVICES
+
 FILES_PER_BOARD = 3  # both ends of a pseudo-terminal, the board link
 FILES_SPARE = 200
 PTYS_PER_BOARD = 1
@@ -35,6 +37,10 @@ class Plan:
 
     def claim(self) -> None:
         """Raise this process's limit of open files as far as it may be; raises NoRoom."""
+        if self.devices > MAX_DEVICES:
+            raise NoRoom(
+                f"a site has at most {MAX_DEVICES} devices, and a fleet is one site: run several side by side"
+            )
         need = self.devices * FILES_PER_BOARD + FILES_SPARE
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard != resource.RLIM_INFINITY and hard < need:

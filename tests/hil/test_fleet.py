@@ -13,6 +13,7 @@ from hil.fleet.plan import NoRoom, Plan
 from hil.fleet.presence import Presence
 from hil.stack import Installation
 from hil.stack.installation import command
+from protocol.host.cloud_messages import MAX_DEVICES
 
 DEV = "dev_1111111111111111"
 
@@ -49,8 +50,15 @@ async def test_a_board_that_leaves_again_is_waited_for_again() -> None:
 
 
 def test_a_fleet_without_room_is_refused_with_what_to_raise() -> None:
-    with pytest.raises(NoRoom, match=r"open files|pseudo-terminals|memory"):
-        Plan(2_000_000).claim()
+    few = ["prlimit", "--nofile=300:300", command("latchwork"), "fleet", "--devices", "100"]
+    ended = subprocess.run(few, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "100 boards need 500 open files, and the limit is 300: raise it (ulimit -Hn)" in ended.stderr
+
+
+def test_a_fleet_is_no_larger_than_a_site() -> None:
+    with pytest.raises(NoRoom, match="a site has at most 5000 devices"):
+        Plan(MAX_DEVICES + 1).claim()
 
 
 def test_a_small_fleet_goes_through_every_phase(tmp_path: Path) -> None:
