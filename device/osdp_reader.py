@@ -43,17 +43,17 @@ class OsdpReader:
         de: "Any" = None,
         baud: int = 9600,
     ) -> None:
-        self._stream = uart
-        self._pin = de
-        self.baud = baud
+        self._uart = uart
+        self._de = de
+        self._baud = baud
         self._buffer = bytearray(_BUFFER)
-        self._peer = Panel(address, scbk, _aes, os.urandom, heard, count)
-        self.show = self._peer.show
-        self.idle = self._peer.idle
+        self._panel = Panel(address, scbk, _aes, os.urandom, heard, count)
+        self.show = self._panel.show
+        self.idle = self._panel.idle
 
     async def run(self) -> None:
         """Poll for ever. However it ends, the reader is offline then."""
-        panel, uart, buffer = self._peer, self._stream, self._buffer
+        panel, uart, buffer = self._panel, self._uart, self._buffer
         now, before = 0, time.ticks_ms()
         try:
             while True:
@@ -71,17 +71,17 @@ class OsdpReader:
             panel.reset("osdp_restart", 0)
 
     async def _send(self, wire: bytes) -> None:
-        if self._pin is None:
-            self._stream.write(b"\xff" + wire)  # a mark wakes receivers up
+        if self._de is None:
+            self._uart.write(b"\xff" + wire)  # a mark wakes receivers up
             return
-        self._pin(1)
+        self._de(1)
         try:
-            self._stream.write(b"\xff" + wire)
+            self._uart.write(b"\xff" + wire)
             # The last two milliseconds are waited for on the spot: the reader answers as soon as it may.
-            await asyncio.sleep_ms(max(0, (len(wire) + 1) * 10_000 // self.baud - 2))
-            self._stream.flush()
+            await asyncio.sleep_ms(max(0, (len(wire) + 1) * 10_000 // self._baud - 2))
+            self._uart.flush()
         finally:
-            self._pin(0)
+            self._de(0)
 
 
 def build(

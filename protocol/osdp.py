@@ -45,24 +45,24 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray(MAX_FRAME)
-        self._end = 0
-        self.length = 0  # bytes of a frame that is not whole yet
+        self._size = 0
+        self.have = 0  # bytes of a frame that is not whole yet
 
     def push(self, byte: int) -> "Optional[Tuple[bytes, int]]":
         """A whole frame without its check characters, and where its body begins; None while more must come."""
-        have = self.length
+        have = self.have
         if have == 0 and byte != 0x53:
             return None
         self._buffer[have] = byte
-        self.length = have = have + 1
+        self.have = have = have + 1
         if have == 4:
-            self._end = self._buffer[2] | byte << 8
-            if not 7 <= self._end <= MAX_FRAME:
-                self.length = 0
+            self._size = self._buffer[2] | byte << 8
+            if not 7 <= self._size <= MAX_FRAME:
+                self.have = 0
                 raise Malformed("osdp_check")
-        if have < 4 or have < self._end:
+        if have < 4 or have < self._size:
             return None
-        self.length = 0
+        self.have = 0
         wire = self._buffer[:have]
         control = wire[4]
         end = have - 1 - (control >> 2 & 1)

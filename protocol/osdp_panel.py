@@ -35,7 +35,7 @@ _KEYS = b"0123456789*#\x7f\x0d"  # the standard's * and # are DEL and CR
 class Panel:
     """`heard` is told: card(bits, raw), key(digit), state(online), tamper(active). `count(reason)` hears of all else.
 
-    Times are milliseconds that do not wrap; `urandom(n)` gives n bytes that nobody can guess.
+    Times are milliseconds that do not wrap; `random(n)` gives n bytes that nobody can guess.
     """
 
     def __init__(
@@ -43,65 +43,65 @@ class Panel:
         address: int,
         scbk: bytes,
         aes: "Aes",
-        urandom: "Callable[[int], bytes]",
+        random: "Callable[[int], bytes]",
         heard: "Any",
         count: "Callable[[str], None]",
     ) -> None:
         if len(scbk) != 16 or scbk == _SCBK_D:
             raise LocalError("scbk")
-        self.address = address
-        self._key = scbk
+        self._address = address
+        self._scbk = scbk
         self._aes = aes
-        self._urandom = urandom
+        self._random = random
         self._heard = heard
         self._count = count
         self._decoder = Decoder()
-        self.session: "Optional[Session]" = None
-        self._answer = b""
-        self._queue: "List[bytes]" = [b"", b"", b""]  # LED, BUZ, LSTAT: one of each waits, the latest
-        self._pending = b""  # the command that awaits its reply
-        self.sequence = 0
-        self._times = 0  # it was sent
-        self._next = 0  # when there is something to send
-        self._last_ms = 0  # when something was sent
-        self._since = 0  # the last reply that counted
-        self._backoff = _FIRST_BACKOFF_MS
-        self.tamper = False
+        self._session: "Optional[Session]" = None
+        self._proof = b""
+        self._todo: "List[bytes]" = [b"", b"", b""]  # LED, BUZ, LSTAT: one of each waits, the latest
+        self._wire = b""  # the command that awaits its reply
+        self._sequence = 0
+        self._tries = 0
+        self._due_ms = 0  # when there is something to send
+        self._sent_ms = 0
+        self._alive_ms = 0  # the last reply that counted
+        self._backoff_ms = _FIRST_BACKOFF_MS
+        self._tamper = False
         self.state = OFFLINE
 
     def show(self, granted: bool) -> None:
         """Tell the person at the reader: green for 3 s and one beep, or red blinking and three."""
         # LED: reader 0, LED 0 | set for a time: on, off, on colour (1 red, 2 green), off colour, timer 2 | no change.
         # BUZ: reader 0, tone 2, on, off, count. Times are in 100 ms.
-        self._queue[0] = (
+        self._todo[0] = (
             b"\x69\x00\x00"
             + (b"\x02\x01\x00\x02\x00\x1e\x00" if granted else b"\x02\x01\x01\x01\x00\x0f\x00")
             + bytes(5)
         )
-        self._queue[1] = b"\x6a\x00\x02\x02\x01\x01" if granted else b"\x6a\x00\x02\x01\x01\x03"
+        self._todo[1] = b"\x6a\x00\x02\x02\x01\x01" if granted else b"\x6a\x00\x02\x01\x01\x03"
 
     def idle(self) -> None:
         """Steady red: locked, and waiting for a card. Ends what `show` began."""
-        self._queue[0] = b"\x69\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x01\x00\x01\x00"
+        self._todo[0] = b"\x69\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x01\x00\x01\x00"
 
     def wait_ms(self, now_ms: int) -> int:
         """How long there is nothing to do: until the next command, or the next look for a reply."""
-        return LOOK_MS if self._pending else max(0, self._next - now_ms)
+        return LOOK_MS if self._wire else max(0, self._due_ms - now_ms)
 
     def poll(self, now_ms: int) -> bytes:
         """The frame to send now, or nothing."""
-        if now_ms < self._next:
+        if now_ms < self._due_ms:
             return b""
-        if self.state and (self._times >= MAX_TRIES or now_ms - self._since > SECURE_MS):
+        if self.state and (self._tries >= MAX_TRIES or now_ms - self._alive_ms > SECURE_MS):
             self.reset("osdp_timeout", now_ms)
             return b""
-        if not self._pending:
-            self._pending = self._command(now_ms)
-        self._times += 1
-        self._decoder.length = 0
-        self._last_ms = now_ms
-        self._next = now_ms + REPLY_MS
-        return self._pending
+        if not self._wire:
+            self._wire = self._command(now_ms)
+        self._tries += 1
+        self._decoder.have = 0
+        self._sent_ms = now_ms
+        self._due_ms = now_ms + REPLY_MS
+        return self._wire
 
     def feed(self, data: "Buffer", now_ms: int) -> None:
         """Bytes of the line, in any pieces."""
@@ -111,64 +111,64 @@ class Panel:
             except ProtocolError as e:
                 self._count(e.reason)  # noise: the command will be repeated
                 continue
-            if found and self._pending:
+            if found and self._wire:
                 try:
                     self._take(found[0], found[1], now_ms)
                 except ProtocolError as e:
                     self.reset(e.reason, now_ms)
-        if self._pending and self._decoder.length:
-            self._next = self._last_ms + 2 * REPLY_MS  # it has begun in time; a slow line takes a while
+        if self._wire and self._decoder.have:
+            self._due_ms = self._sent_ms + 2 * REPLY_MS  # it has begun in time; a slow line takes a while
 
     def reset(self, reason: str, now_ms: int) -> None:
         """Forget the session; all begins anew after the back-off."""
         was = self.state
         self.state = OFFLINE
-        self.session = None
-        self._pending = b""
-        self._times = 0
-        step = self._backoff
-        self._backoff = min(MAX_BACKOFF_MS, step * 2)
-        self._next = now_ms + step - step * self._urandom(1)[0] // 512
+        self._session = None
+        self._wire = b""
+        self._tries = 0
+        step = self._backoff_ms
+        self._backoff_ms = min(MAX_BACKOFF_MS, step * 2)
+        self._due_ms = now_ms + step - step * self._random(1)[0] // 512
         self._count(reason)
         if was == ONLINE:
             self._heard.state(False)
 
     def _command(self, now_ms: int) -> bytes:
-        sequence = self.sequence = self.sequence % 3 + 1
+        sequence = self._sequence = self._sequence % 3 + 1
         if self.state == ONLINE:
             body = b"\x60"
             for i in range(3):
-                if self._queue[i]:
-                    body, self._queue[i] = self._queue[i], b""
+                if self._todo[i]:
+                    body, self._todo[i] = self._todo[i], b""
                     break
-            return encode(self.address, sequence, b"", body, self.session)
+            return encode(self._address, sequence, b"", body, self._session)
         if self.state == OFFLINE:
             self.state = 1
-            self.sequence = sequence = 0
-            self._since = now_ms
+            self._sequence = sequence = 0
+            self._alive_ms = now_ms
         body = _STEPS[2 * self.state : 2 * self.state + 1]
         block = b""
         if self.state == 3:
-            self.session = Session(self._aes, self._key, self._urandom(8))
-            block, body = CHALLENGE, body + self.session.nonce
+            self._session = Session(self._aes, self._scbk, self._random(8))
+            block, body = CHALLENGE, body + self._session.rnd_a
         elif self.state == 4:
-            block, body = PROOF, body + self._answer
+            block, body = PROOF, body + self._proof
         else:
             body += b"\x00"
-        return encode(self.address, sequence, block, body)
+        return encode(self._address, sequence, block, body)
 
     def _take(self, frame: bytes, at: int, now_ms: int) -> None:
-        if frame[1] != self.address | 0x80:
+        if frame[1] != self._address | 0x80:
             return  # another's, or our own from a line that echoes
         code = frame[at]
         if code == 0x79 and at == 5:  # BUSY: the same command again; never encrypted, always with sequence 0
-            self._times = 0
-            self._next = now_ms + POLL_MS
+            self._tries = 0
+            self._due_ms = now_ms + POLL_MS
             return
-        if frame[4] & 3 != self.sequence:
+        if frame[4] & 3 != self._sequence:
             self._count("osdp_sequence")
             return
-        state, session = self.state, self.session
+        state, session = self.state, self._session
         block, body = frame[5:at], frame[at:]
         if state == ONLINE and session:
             body = session.open(frame, at)
@@ -180,21 +180,21 @@ class Panel:
         elif state == 2 and b"\x09\x01" not in [body[i : i + 2] for i in range(1, len(body), 3)]:
             return self.reset("osdp_insecure", now_ms)
         elif state == 3 and session:
-            self._answer = session.answer(block, body)
+            self._proof = session.answer(block, body)
         elif state == 4 and session:
             session.check(block, body)
-        self._pending = b""
-        self._times = 0
-        self._since = now_ms
-        self._next = self._last_ms + POLL_MS
+        self._wire = b""
+        self._tries = 0
+        self._alive_ms = now_ms
+        self._due_ms = self._sent_ms + POLL_MS
         if state == ONLINE:
             self._event(body)
             return
         self.state = state + 1
         if state == 4:
-            self._backoff = _FIRST_BACKOFF_MS
+            self._backoff_ms = _FIRST_BACKOFF_MS
             self.idle()
-            self._queue[2] = b"\x64"  # LSTAT
+            self._todo[2] = b"\x64"  # LSTAT
             self._heard.state(True)
 
     def _event(self, body: bytes) -> None:
@@ -209,8 +209,8 @@ class Panel:
                 else:
                     self._heard.key(chr(_KEYS[at if at < 12 else at - 2]))
         elif code == 0x48 and size == 3:  # LSTATR
-            if self.tamper != bool(body[1]):
-                self.tamper = not self.tamper
-                self._heard.tamper(self.tamper)
+            if self._tamper != bool(body[1]):
+                self._tamper = not self._tamper
+                self._heard.tamper(self._tamper)
         elif code != 0x40:
             self._count("osdp_data")

@@ -27,13 +27,13 @@ def _padded(data: bytes) -> bytes:
 
 
 class Session:
-    """One session: born with the challenge `nonce` (8 bytes), usable once `check` has returned."""
+    """One session: born with the challenge `rnd_a` (8 bytes), usable once `check` has returned."""
 
-    def __init__(self, aes: "Aes", scbk: bytes, nonce: bytes) -> None:
+    def __init__(self, aes: "Aes", scbk: bytes, rnd_a: bytes) -> None:
         base = aes(scbk, None)
-        seed = nonce[:6] + bytes(8)
+        seed = rnd_a[:6] + bytes(8)
         self._aes = aes
-        self.nonce = nonce
+        self.rnd_a = rnd_a
         self.s_enc: bytes = base.encrypt(b"\x01\x82" + seed)
         self.s_mac1: bytes = base.encrypt(b"\x01\x01" + seed)
         self._last = aes(base.encrypt(b"\x01\x02" + seed), None)
@@ -47,9 +47,9 @@ class Session:
             raise BadMac("osdp_default_key")
         rnd_b = body[9:17]
         cipher = self._aes(self.s_enc, None)
-        if not constant_equal(cipher.encrypt(self.nonce + rnd_b), body[17:]):
+        if not constant_equal(cipher.encrypt(self.rnd_a + rnd_b), body[17:]):
             raise BadMac("osdp_cryptogram")
-        proof: bytes = cipher.encrypt(rnd_b + self.nonce)
+        proof: bytes = cipher.encrypt(rnd_b + self.rnd_a)
         self.icv = self._last.encrypt(self._aes(self.s_mac1, None).encrypt(proof))
         return proof
 

@@ -40,7 +40,7 @@ def test_a_frame_that_is_cut_is_no_frame_and_spoils_the_next_at_the_most(block, 
     wire = encode(1, 1, block, body)
     decoder = Decoder()
     assert taken(decoder, wire[: data.draw(st.integers(0, len(wire) - 1))]) == []
-    decoder.length = 0  # what the panel does before it repeats a command
+    decoder.have = 0  # what the panel does before it repeats a command
     assert len(taken(decoder, wire)) == 1
 
 

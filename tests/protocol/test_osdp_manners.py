@@ -63,7 +63,7 @@ class Reader:
             self._session = session = Session(Aes, SCBK, data)
             client = Aes(session.s_enc, None).encrypt(data + RND_B)
             return b"\x03\x12\x01", b"\x76" + bytes(8) + RND_B + client
-        rnd_a = self._session.nonce
+        rnd_a = self._session.rnd_a
         client = Aes(self._session.s_enc, None).encrypt(rnd_a + RND_B)
         assert self._session.answer(b"\x03\x12\x01", b"\x76" + bytes(8) + RND_B + client) == data
         return b"\x03\x14\x01", b"\x78" + self._session.icv

@@ -338,7 +338,7 @@ def test_a_session_that_is_played_again_is_none(line):
     first.run(2000)
     assert first.seen("card") == [CARD]
     again = Line()
-    again.panel = Panel(ADDRESS, SCBK, Aes, line.panel._urandom, again, again.counts.append)
+    again.panel = Panel(ADDRESS, SCBK, Aes, line.panel._random, again, again.counts.append)
     left = list(script)
     again.up = lambda reply: left.pop(0) if left else b""
     again.run(5000)
