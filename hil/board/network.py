@@ -3,7 +3,8 @@
 The seam of a door's board is the name resolution: its firmware asks ``socket.getaddrinfo`` before it connects, and channel HOST
 answers with a port of this machine that stands for the peer. On a board without firmware it is ``socket`` itself: ``connect``,
 ``bind`` and every datagram ask here. The peer is connected first, so a connection that would be refused is refused, and one that
-would hang hangs. TCP sockets in the VM stay the host's own: TLS, select and asyncio do not know.
+would hang hangs; what is not decided soon goes on while the VM waits at a hole. TCP sockets in the VM stay the host's own: TLS,
+select and asyncio do not know.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from typing import Any
 
 from hil.board import address
 from hil.board.datagrams import Datagrams
-from hil.board.passage import Hole, Passage, end_with_reset
+from hil.board.hole import Hole, free_port, given_up
+from hil.board.passage import Passage, end_with_reset
 from hil.board.routes import ANY, Routes, Target
 from hil.board.servers import Server, Servers
 from hil.board.way import Quality
@@ -24,6 +26,7 @@ RESOLVE, NAME, CONNECT, BIND, LISTEN, CLOSE, PEER, UDP, UDP_BIND, UDP_CONNECT, U
 NO_NAME = -202  # EAI_FAIL of lwIP, which MicroPython raises as OSError(-202)
 LOCAL = "localhost"
 CONNECT_S = 10.0
+SOON_S = 0.03  # for a peer to answer before the board goes on
 CLAIM_S = 20.0  # for the board to use what was resolved
 MAX_CONNECTIONS = 64  # of a board
 _NOBODY = 1  # a port at which no VM listens
@@ -159,11 +162,14 @@ class Network:
         self._ask_names(host)
         if self.routes.parted:
             self._hole = self._hole or Hole()
-            return _port(self._hole.door)
-        return await self._lead(host, port, None, _always)
+            return self._hole.port.to_bytes(2, "little")
+        return await self._lead(host, port)
 
-    def _connect(self, host: str, port: int) -> "bytes | Coroutine[Any, Any, bytes]":
-        """Address and port at which the VM finds the peer."""
+    def _connect(self, host: str, port: int, bound: int) -> "bytes | Coroutine[Any, Any, bytes]":
+        """Address and port at which the VM finds the peer; and, if it has to wait there, those from which it is to call.
+
+        ``bound`` is the port of the VM from which it calls anyhow, or 0.
+        """
         inner = self.servers.at(port) if self.routes.is_own(host) else None
         if inner is not None:
             return _packed(*inner)
@@ -172,49 +178,100 @@ class Network:
         target = self.routes.target(host)
         if not target.address:
             self._nowhere = self._nowhere or Hole()
-            return _packed(address.HOST, self._nowhere.door.getsockname()[1])
-        return self._connect_to(target, port)
+            return _packed(address.HOST, self._nowhere.port)
+        return self._connect_to(target, port, bound)
 
-    async def _connect_to(self, target: Target, port: int) -> bytes:
-        if self.routes.parted:
-            self._hole = self._hole or Hole()
-            return _packed(address.HOST, self._hole.door.getsockname()[1])
+    async def _connect_to(self, target: Target, port: int, bound: int) -> bytes:
         source = self.routes.addresses.outer if target.address.startswith("127.") else None
         port = address.outer_port(port) if address.is_board(target.address) else port
-        led = await self._lead(target.address, port, source, target.passes)
-        return socket.inet_aton(address.HOST) + led[::-1]
-
-    async def _lead(self, host: str, port: int, source: str | None, passes: Callable[[], bool]) -> bytes:
-        """A port of this machine that leads to the peer, or at which nobody listens."""
-        door = socket.create_server(("127.0.0.1", 0), backlog=1)
-        door.setblocking(False)
+        refused = self.refusing or len(self._tasks) >= MAX_CONNECTIONS
+        reaching = asyncio.ensure_future(self._cross(target, port, source, refused))
         try:
-            full = self.refusing or self.connections >= MAX_CONNECTIONS
-            peer = None if full else await self._reach(host, port, source)
-            if peer is None:
-                answer = _port(door)
-                door.close()  # nobody listens there any more
-                return answer
+            soon, _ = await asyncio.wait({reaching}, timeout=SOON_S)
+        except BaseException:
+            reaching.cancel()
+            raise
+        if not soon:
+            hole, inner = Hole(), self.routes.addresses.inner
+            caller = (inner, bound or free_port(inner))
+            self.spawn(self._lead_later(hole, caller, reaching, target.passes))
+            return _packed(address.HOST, hole.port) + _packed(*caller)
+        with socket.create_server((address.HOST, 0), backlog=1) as door:
+            at = _packed(*door.getsockname())
+            if reaching.exception() is None:
+                door.setblocking(False)
+                self.spawn(self._admit(door.dup(), reaching.result(), self._next_seed(), target.passes))
+        return at
+
+    async def _cross(self, target: Target, port: int, source: str | None, refused: bool) -> socket.socket:
+        """The peer, after all that keeps packets from it. Raises ConnectionRefusedError, or never ends."""
+        await self.routes.open(target.passes)
+        if not refused:
+            return await self._reach(target.address, port, source)
+        await asyncio.sleep(2 * self.quality.latency_ms / 1000)
+        raise ConnectionRefusedError
+
+    async def _lead_later(
+        self,
+        hole: Hole,
+        caller: tuple[str, int],
+        reaching: "asyncio.Future[socket.socket]",
+        passes: Callable[[], bool],
+    ) -> None:
+        """Join the VM, which waits at a hole, with the peer when that has answered."""
+        resets = self._resets
+        leaving = asyncio.ensure_future(given_up(caller))
+        try:
+            either: set[asyncio.Future[Any]] = {reaching, leaving}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not reaching.done():
+                return
+            peer = reaching.result()
+            try:
+                near = await hole.open(caller)
+            except BaseException:
+                peer.close()
+                raise
+        finally:
+            reaching.cancel()
+            leaving.cancel()
+            hole.close()
+        await self._join(near, peer, self._next_seed(), passes, resets)
+
+    async def _lead(self, host: str, port: int) -> bytes:
+        """A port of this machine that leads to the peer, or at which nobody listens."""
+        door = socket.create_server((address.HOST, 0), backlog=1)
+        door.setblocking(False)
+        answer = int(door.getsockname()[1]).to_bytes(2, "little")
+        try:
+            if self.refusing or self.connections >= MAX_CONNECTIONS:
+                raise ConnectionRefusedError
+            peer = await asyncio.wait_for(self._reach(host, port, None), CONNECT_S)
+        except OSError as error:  # TimeoutError is one
+            door.close()  # nobody listens there any more
+            if error.errno == NO_NAME:
+                raise
+            return answer
         except BaseException:
             door.close()
             raise
-        self.spawn(self._admit(door, peer, self._next_seed(), passes))
-        return _port(door)
+        self.spawn(self._admit(door, peer, self._next_seed(), _always))
+        return answer
 
-    async def _reach(self, host: str, port: int, source: str | None) -> socket.socket | None:
-        """Connect to the peer; None if it refuses or is not there."""
+    async def _reach(self, host: str, port: int, source: str | None) -> socket.socket:
+        """Connect to the peer. Raises OSError if it refuses."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(2 * self.quality.latency_ms / 1000)  # SYN, SYN-ACK
         family, kind, protocol, _, at = await _found(host, port)
         peer = socket.socket(family, kind, protocol)
-        peer.setblocking(False)
         try:
+            peer.setblocking(False)
             if source is not None:
                 peer.bind((source, 0))
-            await asyncio.wait_for(loop.sock_connect(peer, at), CONNECT_S)
-        except OSError:  # TimeoutError is one
+            await loop.sock_connect(peer, at)
+        except BaseException:
             peer.close()
-            return None
+            raise
         return peer
 
     async def _admit(
@@ -276,7 +333,7 @@ class Network:
 _OPERATIONS: dict[int, Callable[[Network, bytes], Answer]] = {
     RESOLVE: lambda net, p: net._resolve(p[2:].decode(), int.from_bytes(p[:2], "little")),
     NAME: lambda net, p: net._named(p.decode()),
-    CONNECT: lambda net, p: net._connect(*_address(p)),
+    CONNECT: lambda net, p: net._connect(*_address(p), int.from_bytes(p[6:8], "big")),
     BIND: lambda net, p: _packed(*net.servers.bind(*_address(p))),
     LISTEN: lambda net, p: net.servers.listen(int.from_bytes(p, "big")),
     CLOSE: lambda net, p: net.servers.close(int.from_bytes(p, "big")),
@@ -301,10 +358,6 @@ async def _found(host: str, port: int) -> Any:
 
 def _always() -> bool:
     return True
-
-
-def _port(door: socket.socket) -> bytes:
-    return int(door.getsockname()[1]).to_bytes(2, "little")
 
 
 def _address(payload: bytes) -> tuple[str, int]:

@@ -98,22 +98,6 @@ class Passage:
             await loop.sock_sendall(target, data)
 
 
-class Hole:
-    """A port where connecting hangs, as behind a partition: nobody accepts, and the queue of those who wait is full."""
-
-    def __init__(self) -> None:
-        self.door = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self._waiting = [socket.socket() for _ in range(2)]
-        for each in self._waiting:
-            each.setblocking(False)
-            each.connect_ex(self.door.getsockname())
-
-    def close(self) -> None:
-        """Who waits there is refused."""
-        for each in (self.door, *self._waiting):
-            each.close()
-
-
 def end_with_reset(sock: socket.socket) -> None:
     """When it is closed."""
     with contextlib.suppress(OSError):

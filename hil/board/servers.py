@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hil.board import address
+from hil.board.hole import free_port, is_free
 from hil.board.passage import end_with_reset
 from hil.board.routes import Routes, Target
 
@@ -39,7 +40,7 @@ class Server:
         self._accepting: dict[socket.socket, asyncio.Task[None]] = {}
         self._listening = False
         self._open = False
-        self.inner = (routes.addresses.inner, _free_port(routes.addresses.inner))
+        self.inner = (routes.addresses.inner, free_port(routes.addresses.inner))
         self.port = port or self.inner[1]
         self._outer = None if local_only else _bound(routes.addresses.outer, self.port)
         self._local: socket.socket | None = None
@@ -113,7 +114,7 @@ class Servers:
         if len(self._all) >= MAX_SERVERS:
             raise OSError(errno.ENOBUFS, "too many ports")
         for each in tuple(self._all.values()):
-            if port == each.port and _is_free(each.inner):  # its socket is gone and was not closed
+            if port == each.port and is_free(each.inner):  # its socket is gone and was not closed
                 self.close(each.inner[1])
             elif port == each.port:
                 raise OSError(errno.EADDRINUSE, "the board has bound it already")
@@ -153,19 +154,3 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _free_port(inner: str) -> int:
-    """Of the VM's own address, where nobody else takes one."""
-    with socket.socket() as sock:
-        sock.bind((inner, 0))
-        return int(sock.getsockname()[1])
-
-
-def _is_free(inner: tuple[str, int]) -> bool:
-    with socket.socket() as sock:
-        try:
-            sock.bind(inner)
-        except OSError:
-            return False
-    return True

@@ -168,3 +168,65 @@ async def test_a_board_without_firmware_connects_through_the_bench_by_a_peers_ow
         assert network.connections == 2
         network.no_names = True  # an address needs none
         assert await did(board, direct.format(port=peer.port)) == "b'x'\n"
+
+
+LATER = """
+import errno, select, socket, time
+def begin(port):
+    global s, p
+    s = socket.socket()
+    s.setblocking(False)
+    t = time.ticks_ms()
+    try:
+        s.connect(("127.0.0.1", port))
+    except OSError as e:
+        print(e.errno == errno.EINPROGRESS, time.ticks_diff(time.ticks_ms(), t) < 5000)
+    p = select.poll()
+    p.register(s)
+def fails(f, *args):
+    try:
+        print(f(*args))
+    except OSError as e:
+        print(e)
+"""
+NOT_YET = "print(p.poll(0), s.write(b'x'), s.read(1))\nfails(s.send, b'x')\nfails(s.recv, 1)\n"
+SAID_NOT_YET = "[] None None\n[Errno 11] EAGAIN\n[Errno 11] EAGAIN\n"
+
+
+async def test_a_connection_that_is_not_waited_for_is_there_when_the_peer_has_answered(
+    tmp_path: Path,
+) -> None:
+    async with joined(tmp_path) as (board, network, peer):
+        network.quality = Quality(latency_ms=400)
+        assert await did(board, LATER + f"begin({peer.port})\n" + NOT_YET) == "True True\n" + SAID_NOT_YET
+        ready = "print(p.poll(10000)[0][1] == select.POLLOUT, s.write(b'x'))\np.modify(s, select.POLLIN)\n"
+        assert await did(board, ready + "print(len(p.poll(10000)), s.read(1))") == "True 1\n1 b'x'\n"
+        assert network.connections == 2
+
+
+async def test_a_connection_that_begins_in_a_partition_is_there_after_it(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (board, network, peer):
+        network.partition()
+        assert await did(board, LATER + f"begin({peer.port})\n" + NOT_YET) == "True True\n" + SAID_NOT_YET
+        network.partition(False)
+        assert await did(board, "print(p.poll(10000)[0][1] == select.POLLOUT, s.write(b'x'))") == "True 1\n"
+
+
+async def test_a_refusal_is_told_to_who_has_not_waited_for_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with bare(tmp_path) as board:
+        told = "_ = p.poll(10000)\nfails(s.send, b'x')\n"
+        assert await did(board, LATER + f"begin({port})\n" + told) == "True True\n[Errno 111] ECONNREFUSED\n"
+
+
+async def test_a_wait_for_a_peer_ends_with_the_boards_socket(tmp_path: Path) -> None:
+    async with joined(tmp_path) as (board, network, peer):
+        network.partition()
+        await did(board, LATER + f"begin({peer.port})\ns.close()")
+        network.partition(False)
+        assert (
+            await did(board, f"begin({peer.port})\n_ = p.poll(10000)\nprint(s.write(b'x'))")
+            == "True True\n1\n"
+        )
+        await asyncio.wait_for(peer.ended.wait(), 10)  # that of the first, which nobody has taken

@@ -81,7 +81,7 @@ print(sta.status() == network.STAT_IDLE, sta.isconnected())
         "",
     )
     assert point.stdout is not None
-    assert point.stdout.readline().startswith("joined [(b'")
+    assert point.stdout.readline().startswith("joined [(b")
     assert point.stdout.readline() == "left\n"
 
 

@@ -44,9 +44,12 @@ def _native(address):
     return b"\2\0" + address[4:] + address[:4] + bytes(8)
 
 
-def to(address):
-    """Where the VM's own socket connects to for a peer."""
-    return _native(_board.call(_HOST, _CONNECT, packed(address)))
+def to(sock, address, bound):
+    """Where the VM's own socket connects to for a peer; ``bound``: the port that it has already, or None."""
+    answer = _board.call(_HOST, _CONNECT, packed(address) + (bound or b"\0\0"))
+    if len(answer) > 6 and not bound:
+        sock.bind(_native(answer[6:]))
+    return _native(answer[:6])
 
 
 def bound(sock, address):

@@ -23,7 +23,7 @@ from usocket import (
 IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, TCP_NODELAY = 0, 6, 17, 1
 _FILENO = const(10)
 _CLOSE = const(4)
-_AGAIN, _IN_PROGRESS, _TIMED_OUT = const(11), const(115), const(110)
+_AGAIN, _IN_PROGRESS, _TIMED_OUT, _REFUSED = const(11), const(115), const(110), const(111)
 _WAITING = ("recv", "send", "sendall", "read", "readinto", "readline", "write")
 
 
@@ -50,6 +50,13 @@ class socket(io.IOBase):
         # The native methods themselves, as often as they can be: they are called for every packet.
         for name in _WAITING:
             setattr(self, name, getattr(self.native, name))
+
+    def _refuse(self):
+        def refused(*args):
+            raise OSError(_REFUSED)
+
+        for name in _WAITING:
+            setattr(self, name, refused)
 
     def ioctl(self, op, arg):
         if op == _FILENO:
@@ -92,11 +99,14 @@ class socket(io.IOBase):
         s = self.native
         if not self._streams:
             return s.connect(address)
-        there = _way.to(address)
+        there = _way.to(s, address, self._inner)
         s.setblocking(False)
         try:
             s.connect(there)
         except OSError as e:
+            if e.errno == _REFUSED and self._timeout == 0:
+                self._refuse()  # a chip knows it later
+                raise OSError(_IN_PROGRESS)
             if e.errno != _IN_PROGRESS or self._timeout == 0:
                 raise
             poller = select.poll()
