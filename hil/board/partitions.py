@@ -5,15 +5,13 @@ own; all else is in ``chip.img``, made at the first use. What the bootloader wou
 every image in a slot is the same MicroPython: of what is written to a slot only the magic number is looked at.
 """
 
-import functools
 import json
-import shutil
-import tempfile
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from hil.board import flash
+from hil.scratch import Scratch
 from hil.vm.link import Link
 from hil.vm.wire import OTA
 
@@ -69,6 +67,7 @@ class Partitions:
     def __init__(self, link: Link, folder: Path | None, flash_kib: int, slots_kib: int) -> None:
         self.table = table(flash_kib, slots_kib)
         self._given = folder
+        self._scratch: Scratch | None = None
         self.running = self._boot = SLOTS[0]
         self._states = dict.fromkeys(SLOTS, State.VALID)
         if self._kept is not None and self._kept.exists():
@@ -77,9 +76,13 @@ class Partitions:
             self._states = {slot: State(kept["states"][slot]) for slot in SLOTS}
         link.attach(OTA, self)
 
-    @functools.cached_property
+    @property
     def folder(self) -> Path:
-        return self._given or Path(tempfile.mkdtemp(prefix="latchwork-flash-"))
+        if self._given is not None:
+            return self._given
+        if self._scratch is None:
+            self._scratch = Scratch("flash")
+        return self._scratch.path
 
     def chip_reset(self) -> None:
         """What the bootloader does at every reset of the chip: an image that was tried and did not confirm itself is given up."""
@@ -106,8 +109,9 @@ class Partitions:
         return None
 
     def vm_lost(self) -> None:
-        if self._given is None and "folder" in self.__dict__:
-            shutil.rmtree(self.__dict__.pop("folder"), ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
 
     def _told(self) -> bytes:
         self._make()

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hil.fleet.report import FleetReport, Spread, Unlocks
+from hil.scratch import Scratch
 
 if TYPE_CHECKING:
     from hil.fleet.fleet import OnProgress
@@ -95,8 +95,8 @@ def fleet(
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix="latchwork-fleet-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with Scratch("fleet") as scratch:
+            yield scratch.path
         return
     if keep.exists() and any(keep.iterdir()):
         raise FileExistsError(f"{keep} is not empty: choose a new folder")

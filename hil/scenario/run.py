@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import errno
 import secrets
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -29,6 +28,7 @@ from hil.scenario.quantities import shown
 from hil.scenario.steps import Step
 from hil.scenario.verb import StepFailed
 from hil.scenario.world import World
+from hil.scratch import Scratch
 from hil.trace import VcdWriter, read_vcd
 from protocol.host.logs import logged_to
 
@@ -54,15 +54,17 @@ class Options:
 
 async def run_files(files: Sequence[ScenarioFile], options: Options, console: Console) -> list[Outcome]:
     """All cases of all files, in their order. Raises OSError for a report that cannot be written."""
-    folder = Path(tempfile.mkdtemp(prefix="latchwork-scenario-"))
+    scratch = Scratch("scenario")
+    folder = scratch.path
     try:
         with (folder / "bench.log").open("w") as log, logged_to(log):
             return await _Run(files, options, console, folder).run()
     finally:
         if options.keep:
+            scratch.keep()
             console.print(f"Files of the run: {folder}", markup=False, highlight=False, soft_wrap=True)
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            scratch.remove()
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """``latchwork board``: boards that stay on the bench."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -84,13 +85,19 @@ def start(
 
 
 def _description(board: str | None, firmware: bool) -> Path:
-    """A file, or one that comes with the bench."""
+    """A file, or one that comes with the bench. Raises BoardError."""
     from hil.board.description import BOARDS
+    from hil.supervisor.client import BoardError
 
     if board is None:
         return BOARDS / ("strike_door.toml" if firmware else "esp32.toml")
     path = Path(board)
-    return path if path.suffix or path.exists() else BOARDS / f"{board}.toml"
+    if path.suffix or path.exists():
+        return path
+    known = {path.stem: path for path in BOARDS.glob("*.toml")}
+    if board not in known:
+        raise BoardError(f"--board {board}: a file, or one of {', '.join(sorted(known))}")
+    return known[board]
 
 
 def _introduced(status: "Status") -> str:
@@ -163,6 +170,8 @@ def console(name: Name) -> None:
 
     try:
         status = client.ask(name, "status")
+        if status.state == "off" and not sys.stdin.isatty():
+            raise client.BoardError(f"board {name} has no power; latchwork board power {name} on")
         ended = not terminal.attach(status.tty, lambda: client.ask(name, "status").program)
     except (client.BoardError, shelf.ShelfError, OSError) as error:
         _fail(error)

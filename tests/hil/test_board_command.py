@@ -121,6 +121,7 @@ def test_state_is_private_and_a_wrong_command_says_what_to_do(bench: Bench) -> N
     assert "runs: latchwork board stop one" in bench.refused("start", "one", "--erase")
     assert "is no name of a board" in bench.refused("start", "a/b")
     assert "none.toml" in bench.refused("start", "two", "--board", "none.toml")
+    assert "a file, or one of esp32, " in bench.refused("start", "two", "--board", "esp23")
     assert "no such file or folder" in bench.refused("start", "two", "--flash", "none.py")
     assert set(bench.listed()) == {"one"}
     assert bench.run("stop").returncode == 2
@@ -167,6 +168,7 @@ def test_power_and_resets_keep_the_console(bench: Bench) -> None:
     bench.ok("power", "a", "off")
     assert bench.listed()["a"]["state"] == "off"
     assert "has no power" in bench.refused("reset", "a")
+    assert "latchwork board power a on" in bench.refused("console", "a")
     bench.ok("power", "a", "on")
     assert "\n1\n" in typed(bench, "a", ask)
     bench.ok("power", "a", "cycle")
