@@ -141,7 +141,7 @@ class Fleet:
                 slots.release()
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._all_back("ramp", self.plan.devices))
+            group.create_task(self._all_back("ramp", self.plan.devices, QUIET_S))
             for number, door in enumerate(self._doors):
                 if self.plan.ramp:
                     await asyncio.sleep(max(0.0, began + number / self.plan.ramp - time.monotonic()))
@@ -260,7 +260,7 @@ class Fleet:
         await asyncio.sleep(self._random.uniform(*DARK_S))
         await self._switch_on(door)
 
-    async def _all_back(self, phase: str, boards: int, quiet_s: float = QUIET_S) -> None:
+    async def _all_back(self, phase: str, boards: int, quiet_s: float) -> None:
         """Until all are back, or for some time none."""
         back, since = 0, time.monotonic()
         while back < boards and time.monotonic() - since < quiet_s:

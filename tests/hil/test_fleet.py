@@ -91,7 +91,10 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-async def test_a_phase_that_cannot_be_carried_through_is_told_in_the_report(tmp_path: Path) -> None:
+async def test_a_phase_that_cannot_be_carried_through_is_told_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hil.fleet.fleet.QUIET_S", 0.5)
     fleet = Fleet(
         Plan(1), Installation(tmp_path), lambda phase, done, of: None
     )  # nobody has started its servers
