@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STUBS := typings/.installed
 WORKERS ?= 3
+PACKAGES := protocol gateway cloud_api hil
 # A test whose program has no room for what it writes would leave half of a .pyc to all others: importlib does not notice.
 tests: export PYTHONDONTWRITEBYTECODE = 1
 
@@ -16,6 +17,7 @@ help: ## Show what can be made
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 demo: $(INSTALLED) ## Show the whole path on real parts, and write out/demo/report.html
@@ -47,6 +49,7 @@ layers: $(INSTALLED) ## Who may import whom
 	$(BIN)/lint-imports
 
 tests: $(INSTALLED) ## All tests, two workers a core: half of the time a test waits for boards
+	$(BIN)/python -m compileall -q $(PACKAGES)  # each of a thousand processes would compile what it loads
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q
 
 test: lint types device-checks layers tests ## Everything that must hold before a change lands

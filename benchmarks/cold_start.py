@@ -22,13 +22,14 @@ DEADLINE_S = 20.0
 PROGRAM = "print('ready')"
 VM_LIMIT_MS = 5.0
 WITH_RADIO = "import bluetooth; bluetooth.BLE().active(True)"
+ADVERTISING = f"{WITH_RADIO}; bluetooth.BLE().gap_advertise(100000, b'')"  # the first that waits for the air to be loaded
 AIR_LIMIT_MS = 150.0  # from nothing, its air included
 COMMAND_LIMIT = 4.0  # of what the bare interpreter takes: a board, and Python to make it, cost something
 
 
 async def measure(run: Run) -> Outcome:
     """Each of the three ways, one start at a time."""
-    fork, board, command, bare, radio = (Series("ms") for _ in range(5))
+    fork, board, command, bare, radio, advertising = (Series("ms") for _ in range(6))
     async with Zygote() as zygote:
         await _fork(zygote, run.folder)  # the first one pays for the parent's own start
         run.say(f"{run.count(FORKS)} virtual machines")
@@ -44,11 +45,12 @@ async def measure(run: Run) -> Outcome:
         bare.add(await _run(theirs))
         command.add(await _run(ours))
     run.say(f"{run.count(COMMANDS)} commands with their radio on, each with a new air")
-    switched_on = [ours[0], "micropython", "--air", "bench", "-c", WITH_RADIO]
     for number in range(run.count(COMMANDS)):
-        place = run.folder / f"air-{number}"
-        place.mkdir()
-        radio.add(await _run(switched_on, XDG_RUNTIME_DIR=str(place)))
+        for series, program in ((radio, WITH_RADIO), (advertising, ADVERTISING)):
+            place = run.folder / f"air-{number}-{series is radio}"
+            place.mkdir()
+            on_the_air = [ours[0], "micropython", "--air", "bench", "-c", program]
+            series.add(await _run(on_the_air, XDG_RUNTIME_DIR=str(place)))
     lines = [
         Line("VM from the parent, to its first line: p50", fork.median, "ms", VM_LIMIT_MS, "limit", 1.0),
         Line("board, power-on to the firmware's first line: p50", board.median, "ms"),
@@ -68,15 +70,17 @@ async def measure(run: Run) -> Outcome:
             "limit",
             1.0,
         ),
+        Line("latchwork micropython, to its first advertisement in a new air: p50", advertising.median, "ms"),
     ]
-    series = {
+    measured = {
         "fork": fork,
         "board": board,
         "latchwork micropython": command,
         "micropython": bare,
         "with radio": radio,
+        "advertising": advertising,
     }
-    return Outcome(lines, series)
+    return Outcome(lines, measured)
 
 
 async def _fork(zygote: Zygote, folder: Path) -> float:

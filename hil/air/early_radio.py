@@ -4,6 +4,7 @@ Like a chip, the radio answers that it is on while it comes up; whatever is aske
 """
 
 import asyncio
+import gc
 import importlib
 import sys
 from functools import partial
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hil.air.ops import BLE, Identity, Place
+from hil.air.precompiled import precompiled
 from hil.air.wifi import WifiAir
+from hil.vm.cache import cache_dir
 from hil.vm.link import Answer, Link
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class Spectrum:
         usual = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_S)
         try:
-            await asyncio.to_thread(importlib.import_module, "hil.radio.peripheral")
+            await asyncio.to_thread(_load_bumble)
         finally:
             sys.setswitchinterval(usual)
         from hil.radio.medium import Medium
@@ -44,10 +47,24 @@ class Spectrum:
         self.medium = Medium(paced=True)
         return self.medium
 
-    async def ready(self) -> "Medium":
+    def load(self) -> "asyncio.Task[Medium]":
+        """Begin, if nobody has."""
         if self._loading is None:
             self._loading = asyncio.ensure_future(self._load())
-        return await asyncio.shield(self._loading)
+        return self._loading
+
+    async def ready(self) -> "Medium":
+        return await asyncio.shield(self.load())
+
+
+def _load_bumble() -> None:
+    gc.disable()  # what is loaded stays: to look through it again and again is a tenth of the time
+    try:
+        with precompiled(cache_dir()):
+            for module in ("hil.radio.peripheral", "hil.radio.controller"):
+                importlib.import_module(module)
+    finally:
+        gc.enable()
 
 
 class EarlyRadio:
@@ -63,6 +80,7 @@ class EarlyRadio:
 
     def handle(self, op: int, payload: bytes) -> Answer:
         if op == WAKE:
+            self._spectrum.load()
             return None
         if self._radio is not None and self._power is None:
             return self._radio.handle(op, payload)

@@ -42,6 +42,7 @@ class Seat:
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._member: Member | None = None
         self._joining: asyncio.Task[Member] | None = None
+        self._awake = False
         self._interrupt = link.interrupt
         self.handlers: dict[int, client.OnInterrupt] = {}  # of channels that the model itself uses
         self.ble = Forwarded(self, BLE, opens=BLE_ACTIVE, posts=frozenset({BLE_ANSWER}))
@@ -53,18 +54,24 @@ class Seat:
         return self._member if self._member is not None and not self._member.lost.is_set() else None
 
     def wake(self) -> None:
-        """Join in the background: somebody will soon need it. A failure is for who does."""
-        if self.member is None and self._joining is None:
+        """Join in the background and have the radio loaded: somebody will soon need it. A failure is for who does."""
+        self._awake = True
+        if (member := self.member) is not None:
+            member.post(self.ble.number, WAKE)
+        else:
+            self._begin()
+
+    def _begin(self) -> "asyncio.Task[Member]":
+        if self._joining is None:
             self._joining = asyncio.ensure_future(self._join())
             self._joining.add_done_callback(self._joined)
+        return self._joining
 
     async def joined(self) -> Member:
         """Raises OSError if there is no air to join."""
         if (member := self.member) is not None:
             return member
-        self.wake()
-        assert self._joining is not None
-        return await asyncio.shield(self._joining)
+        return await asyncio.shield(self._begin())
 
     def place(self, place: Place) -> None:
         """Move the board, now if it is on the air, and for when it will be."""
@@ -84,6 +91,8 @@ class Seat:
         for number, handler in self.handlers.items():
             member.on(number, handler)
         self._member = member
+        if self._awake:
+            member.post(self.ble.number, WAKE)
         return member
 
     def _joined(self, task: "asyncio.Task[Member]") -> None:

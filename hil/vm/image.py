@@ -9,12 +9,12 @@ import ast
 import contextlib
 import hashlib
 import importlib.util
-import os
 from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hil.vm import constants
+from hil.vm.cache import cache_dir
 from hil.vm.constants import fold
 from hil.vm.parsing import parse
 
@@ -27,11 +27,6 @@ _HOW = (Path(__file__), Path(constants.__file__))
 
 class ImageError(Exception):
     """A source file does not compile for MicroPython."""
-
-
-def cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "latchwork"
 
 
 def firmware_files(root: Path = ROOT) -> dict[str, Path]:
