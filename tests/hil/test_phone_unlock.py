@@ -167,12 +167,18 @@ async def test_a_power_cut_in_mid_unlock_is_an_error_not_a_hang(medium: Medium, 
 
 async def test_an_unlock_that_is_given_up_leaves_the_phone_usable(medium: Medium, phone: Phone) -> None:
     async with door_vm(medium):
-        for turns in range(60):
+        over = 0
+        for turns in range(60):  # a later moment of the attempt each time, until it is over by then, also if it is slow
             attempt = asyncio.create_task(phone.unlock(entry()))
-            await asyncio.sleep(turns * 0.004)  # a different moment of the attempt each time
+            await asyncio.sleep(turns * 0.004)
             attempt.cancel()
             await asyncio.wait({attempt})
-            assert attempt.cancelled() or attempt.result().granted
+            if not attempt.cancelled():
+                assert attempt.result().granted
+                over += 1
+            if over == 5:
+                break
+        assert turns > 10
         assert (await phone.unlock(entry())).granted
         assert not phone.adapter.device.is_scanning
         assert not phone.adapter.device.connections
