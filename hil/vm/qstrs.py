@@ -51,11 +51,12 @@ def put_into_binary(names: Iterable[bytes]) -> None:
     except ValueError:
         return
     new = sorted(set(names).difference(*map(texts, known)))
+    last = known[0]
+    if not _is_as_ours(last, library) or len(new) <= last.alloc:
+        return
     # The address of the last table is in the code: it moves, and those of the new that must be in the last take its place.
     # A VM begins a table of its own, twice as large, where one has as many names as it was made for.
-    last, full = known[0], known[0].alloc
-    if len(new) <= full:
-        return
+    full = last.alloc
     moved = _keep(_table(last, texts(last), library))
     more = Pool(prev=moved, total_prev=last.total_prev + last.len, is_sorted=1, alloc=full)
     rest = Pool(
@@ -67,14 +68,24 @@ def put_into_binary(names: Iterable[bytes]) -> None:
     write_over(ctypes.addressof(last), _table(rest, new[:full], library), mmap.PROT_READ)
 
 
-def _table(pool: Pool, names: list[bytes], library: ctypes.CDLL) -> bytes:
-    """The bytes of a pool as ``pool`` with these names."""
+def _is_as_ours(pool: Pool, library: ctypes.CDLL) -> bool:
+    """Its hashes and lengths have the form that ours will have."""
+    hashes, lengths = _columns(texts(pool), library)
+    there = ctypes.string_at(pool.hashes, len(hashes)), ctypes.string_at(pool.lengths, len(lengths))
+    return there == (hashes, lengths)
+
+
+def _columns(names: list[bytes], library: ctypes.CDLL) -> tuple[bytes, bytes]:
     hashed = library.qstr_compute_hash
     hashed.argtypes, hashed.restype = (ctypes.c_char_p, ctypes.c_size_t), ctypes.c_size_t
+    return b"".join(hashed(name, len(name)).to_bytes(2, "little") for name in names), bytes(map(len, names))
+
+
+def _table(pool: Pool, names: list[bytes], library: ctypes.CDLL) -> bytes:
+    """The bytes of a pool as ``pool`` with these names."""
     head = Pool.from_buffer_copy(pool)
     head.len = len(names)
-    head.hashes = _keep(b"".join(hashed(name, len(name)).to_bytes(2, "little") for name in names))
-    head.lengths = _keep(bytes(map(len, names)))
+    head.hashes, head.lengths = map(_keep, _columns(names, library))
     return bytes(head) + bytes((ctypes.c_void_p * len(names))(*map(_keep, names)))
 
 
