@@ -168,7 +168,7 @@ async def test_a_power_cut_in_mid_unlock_is_an_error_not_a_hang(medium: Medium, 
 async def test_an_unlock_that_is_given_up_leaves_the_phone_usable(medium: Medium, phone: Phone) -> None:
     async with door_vm(medium):
         over = 0
-        for turns in range(60):  # a later moment of the attempt each time, until it is over by then, also if it is slow
+        for turns in range(60):  # each gives up 4 ms later, until attempts are over by then, also slow ones
             attempt = asyncio.create_task(phone.unlock(entry()))
             await asyncio.sleep(turns * 0.004)
             attempt.cancel()
