@@ -52,29 +52,35 @@ class WeeklySchedule:
         self.zone = zone
 
     def allows(self, interval: "Interval") -> bool:
-        """Whether one window holds the wall clock through the whole interval."""
+        """Whether at each moment of the interval, which is shorter than a day, some window holds the wall clock."""
         t, high = int(interval.t - interval.u), int(interval.t + interval.u)
-        low = top = t + self.zone.offset_at(t)
+        if high - t >= 86_400:
+            return False
         while t <= high:
             offset, until = self.zone.span(t)
-            low, top = min(low, t + offset), max(top, min(high, until - 1) + offset)
-            if top - low >= 86_400:  # longer than any window
+            closes = self._closes(t + offset) - offset
+            if closes <= t:
                 return False
-            t = until
-        today = low // 86_400
-        return self._covers(today, low, top) or self._covers(today - 1, low, top)
+            t = min(until, closes)
+        return True
 
-    def _covers(self, day: int, low: int, high: int) -> bool:
-        """Whether a window that begins on that day holds these seconds of local time."""
-        low, high = low - day * 86_400, high - day * 86_400
+    def _closes(self, moment: int) -> int:
+        """The second of local time until which one of the windows holds this one; itself if none does."""
+        today = moment // 86_400
+        return max(moment, self._end(today, moment), self._end(today - 1, moment))
+
+    def _end(self, day: int, moment: int) -> int:
+        """The latest end of the windows that begin on that day and hold a second of local time; 0 without one."""
+        minute = (moment - day * 86_400) // 60
         wanted = self._kinds(day) or 256 << (day + 3) % 7  # 1970-01-01 was a Thursday
+        last = 0
         for at in range(0, len(self.windows), 8):
             number, days, start, end = struct.unpack_from(">HHHH", self.windows, at)
             if end <= start:
                 end += 1440
-            if number == self.number and days & wanted == wanted and start * 60 <= low and high < end * 60:
-                return True
-        return False
+            if number == self.number and days & wanted == wanted and start <= minute < end:
+                last = max(last, day * 86_400 + end * 60)
+        return last
 
     def _kinds(self, day: int) -> int:
         """All kinds of holidays that the day has."""

@@ -96,19 +96,28 @@ def opens_on(day, days, kinds, holidays):
     return its <= set(kinds) if its else day.isoweekday() in days
 
 
-def oracle(windows, holidays, zone, low, high):
-    """Whether one occurrence of one window holds the wall clock at all moments."""
-    clocks = [wall(t, zone) for t in moments(low, high, zone)]
+def occurrences(windows, holidays, day):
+    """When the windows of about that date open and close, as wall times."""
     for days, kinds, start, end in windows:
-        for back in (0, 1, 2):
-            day = clocks[0].date() - datetime.timedelta(back) + datetime.timedelta(1)
-            opens = datetime.datetime.combine(day, datetime.time()) + datetime.timedelta(minutes=start)
-            closes = datetime.datetime.combine(day, datetime.time()) + datetime.timedelta(minutes=end)
+        for back in (-1, 0, 1, 2):
+            begins = datetime.datetime.combine(day - datetime.timedelta(back), datetime.time())
+            opens, closes = (begins + datetime.timedelta(minutes=minute) for minute in (start, end))
             if closes <= opens:
                 closes += datetime.timedelta(days=1)
-            if opens_on(day, days, kinds, holidays) and all(opens <= c < closes for c in clocks):
-                return True
-    return False
+            if opens_on(begins.date(), days, kinds, holidays):
+                yield opens, closes
+
+
+def oracle(windows, holidays, zone, low, high):
+    """Whether it is open at the first second, and at each at which it may close: the end of a window, a change of the clock."""
+    if high - low >= DAY:
+        return False
+    found = list(occurrences(windows, holidays, wall(low, zone).date()))
+    asked = set(moments(low, high, zone))
+    for _, closes in found:
+        asked |= {int(closes.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (0, 1)}
+    clocks = [wall(t, zone) for t in asked if low <= t <= high]
+    return all(any(opens <= clock < closes for opens, closes in found) for clock in clocks)
 
 
 def asked(windows, holidays, zone, t, u, number=1):
@@ -204,10 +213,22 @@ def test_a_schedule_runs_past_midnight_and_needs_certainty():
     assert not allows(30 * 3600, 0)
 
 
-def test_two_windows_that_touch_do_not_join():
-    days = [({1}, (), 0, 1440), ({2}, (), 0, 1440)]
-    assert asked(days, [], TimeZone(), MONDAY + DAY, 0)
-    assert not asked(days, [], TimeZone(), MONDAY + DAY, 1)
+def test_windows_that_touch_join_and_others_do_not():
+    days = [({1}, (), 0, 1440), ({2}, (), 0, 720), ({2}, (), 600, 1440)]
+    later = [({1}, (), 0, 1440), ({2}, (), 1, 1440)]
+    assert asked(days, [], TimeZone(), MONDAY + DAY, 600)
+    assert asked(days, [], TimeZone(), MONDAY + DAY + DAY // 2, 600)
+    assert not asked(days, [], TimeZone(), MONDAY + DAY // 2, DAY // 2 + 1)
+    assert not asked(later, [], TimeZone(), MONDAY + DAY, 1)
+
+
+def test_a_holiday_closes_a_door_between_two_open_days():
+    always = [(set(range(1, 8)), (), 0, 1440)]
+    tuesday = datetime.date(2023, 11, 21)
+    closed = [(tuesday, tuesday, {1}, False)]
+    assert asked(always, [], TimeZone(), MONDAY + DAY, 5)
+    assert not asked(always, closed, TimeZone(), MONDAY + DAY, 5)
+    assert asked([*always, (set(), {1}, 0, 1440)], closed, TimeZone(), MONDAY + DAY, 5)
 
 
 def local(zone, *when, fold=0):
