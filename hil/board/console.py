@@ -50,6 +50,7 @@ class Console:
         self._listeners: list[Callable[[bytes], None]] = []
         self._input = bytearray()
         self._deaf = False  # the input is full
+        self._holds = False  # the input waits for a VM
         self._held: asyncio.TimerHandle | None = None
         self._grown = asyncio.Event()
         self._overrun = 0
@@ -105,14 +106,26 @@ class Console:
             pass
         self._show(text.encode())
 
-    def restarted(self) -> None:
-        """A new VM is behind the console: forget what was typed for the old one, and its terminal modes."""
+    def hold(self) -> None:
+        """No VM is behind the console for some time: what is typed meanwhile is for the next one."""
         self._input.clear()
+        self._stop_breaking()
+        self._holds = True
+
+    def restarted(self, held: bool = False) -> bool:
+        """A new VM is behind the console: forget what was typed for the old one, unless it was ``held``, and its terminal
+        modes. Whether there is a Ctrl-C for it, which is to find no program."""
+        if not held:
+            self._input.clear()
+        broken_into = _CTRL_C in self._input
+        self._holds = False
         self._newlines.restarted()
         self._listen()
         self._stop_breaking()
         termios.tcflush(self.vm_terminal, termios.TCIFLUSH)
         _quiet(self.vm_terminal)
+        self._flush()
+        return broken_into
 
     def close(self) -> None:
         self._stop_breaking()
@@ -188,7 +201,7 @@ class Console:
         space = MAX_INPUT - len(self._input)
         self._overrun += max(0, len(data) - space)
         self._input += data[:space]
-        if self._breaking is None:
+        if self._breaking is None and not self._holds:
             self._flush()
 
     def _flush(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import signal
 import socket
+import time
 from typing import NamedTuple
 
 from hil.board.console import Console
@@ -21,6 +22,8 @@ log = Log(__name__)
 OFF, BOOTING, RUNNING, ASLEEP = "off", "booting", "running", "asleep"
 BOOT_S = 30.0  # for a VM to run
 CRASH_PAUSE_MS = 500  # before a VM that crashed starts again: a crash loop must not eat the bench
+# So many programs in a row that reset the board so soon after their start are a loop: it goes on as fast as a chip boots.
+HASTY_S, HASTY_LIVES, CHIP_BOOT_MS = 0.25, 4, 300
 TAIL = 2000  # characters of the console that are kept of a crash
 MAX_EXITS = 16  # of which the status is kept
 FOREVER_MS = 0xFFFFFFFF  # machine.deepsleep() without a time
@@ -54,6 +57,7 @@ class Processor:
         self._partitions = partitions
         self._start = start
         self._powered = False
+        self._loops = False
         self._vm: VmProcess | None = None
         self._ending: asyncio.Future[tuple[Cause, int]] | None = None
         self._life: asyncio.Task[None] | None = None
@@ -109,7 +113,7 @@ class Processor:
 
     async def _live(self) -> None:
         """From power-on to power-off: one VM after the other."""
-        cause = Cause.PWRON
+        cause, hasty, self._loops = Cause.PWRON, 0, False
         self.core.power_lost()
         self._powered = True
         if self.held:
@@ -117,7 +121,13 @@ class Processor:
         try:
             while self._powered:
                 self.core.cause = cause
+                began = time.monotonic()
                 cause = await self._session(cause)
+                hasty = hasty + 1 if self._by_program(cause) and time.monotonic() - began < HASTY_S else 0
+                self._loops = hasty >= HASTY_LIVES
+                if self._loops:
+                    self.console.hold()
+                    cause = await self._pause(cause, CHIP_BOOT_MS)
                 if cause == Cause.PWRON:
                     self.core.registers_lost()
         except Exception as error:
@@ -126,6 +136,10 @@ class Processor:
         finally:
             self._chip_reset()
             self.state.set(OFF)
+
+    def _by_program(self, cause: Cause) -> bool:
+        """A reset that is not a tool's, which ends each of its lives in the raw REPL by one."""
+        return cause in (Cause.HARD, Cause.WDT) or (cause == Cause.SOFT and not self.console.raw)
 
     async def _session(self, cause: Cause) -> Cause:
         """One VM, from its start to its end; returns why the next one starts."""
@@ -154,8 +168,8 @@ class Processor:
         ours, theirs = socket.socketpair()
         with theirs:
             self._link.connect(ours)
-            self.console.restarted()
-            vm = await self._start.spawn(self.console.vm_terminal, theirs, raw)
+            broken_into = self.console.restarted(held=self._loops)
+            vm = await self._start.spawn(self.console.vm_terminal, theirs, raw or broken_into)
         if raw:
             self.console.write(b"\x01")  # the raw REPL outlives a soft reset
         return vm

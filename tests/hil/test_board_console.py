@@ -11,6 +11,7 @@ from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
 
 from hil.board.console import MAX_LOG, Console
+from hil.board.processor import ASLEEP, HASTY_LIVES
 from hil.board.signals import WaitTimeout
 from tests.hil.board_rig import DEADLINE, bare, did, powered
 
@@ -194,3 +195,21 @@ async def test_a_traceback_begins_in_the_program_as_on_hardware(tmp_path: Path, 
         await board.console.wait_for(">>> ", DEADLINE)
         told = f'  File "{name}", line 4, in <module>\n  File "{name}", line 2, in deep\nValueError: oh\n'
         assert board.console.text.startswith(f"Traceback (most recent call last):\n{told}")
+
+
+async def test_a_tool_that_soft_resets_again_and_again_is_not_slowed_down(tmp_path: Path) -> None:
+    def use(tool: Any) -> list[bytes]:
+        tool.enter_raw_repl(soft_reset=True)
+        said = []
+        for number in range(HASTY_LIVES + 2):
+            tool.enter_raw_repl(soft_reset=True)
+            said.append(tool.exec(f"print({number})"))
+        tool.exit_raw_repl()
+        return said
+
+    seen: list[str] = []
+    async with bare(tmp_path) as board:
+        board.state.listen(lambda state: seen.append(state.value))
+        said = await with_tool(board.console.path, use)
+    assert said == [f"{number}\r\n".encode() for number in range(HASTY_LIVES + 2)]
+    assert ASLEEP not in seen

@@ -143,3 +143,16 @@ def test_boot_and_main_run_as_on_hardware(board: Board, tmp_path: Path) -> None:
     assert "once\nTraceback" in said
     assert "ValueError: of main\nMicroPython" in said
     board.ok("fs", "rm", "main.py")
+
+
+def test_a_program_that_resets_the_board_at_once_is_slowed_down_and_broken_into(
+    board: Board, tmp_path: Path
+) -> None:
+    (tmp_path / "main.py").write_text("import machine\nprint('again')\nmachine.reset()\n")
+    board.ok("fs", "cp", tmp_path / "main.py", ":")
+    board.bench.run("reset", "a")
+    deadline = time.monotonic() + DEADLINE
+    while board.bench.listed()["a"]["state"] != "asleep":
+        assert time.monotonic() < deadline
+    assert board.ok("fs", "rm", "main.py") == "rm :main.py\n"
+    assert board.ok("resume", "exec", "print('free')") == "free\n"
