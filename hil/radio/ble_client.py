@@ -54,6 +54,8 @@ class Bearer:
 
     async def request(self, pdu: Any) -> Any:
         """The response. Raises Refused."""
+        if not self._client.host.is_open(self.connection):
+            raise Refused(errors.ENOTCONN)
         self._response = asyncio.get_running_loop().create_future()
         self.send(pdu)
         try:
@@ -69,8 +71,6 @@ class Bearer:
     async def run(self, procedure: Procedure) -> None:
         try:
             async with self._turns:
-                if not self._client.host.is_open(self.connection):
-                    raise Refused(errors.ENOTCONN)
                 await procedure(self)
         finally:
             self.procedures -= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hil.radio.medium import Medium
+from hil.radio.path_loss import Position
 from tests.hil import ble_vm as ble
 from tests.hil.ble_vm import BleVm, connect, vms
 
@@ -242,4 +243,34 @@ async def test_what_arrives_together_is_told_in_the_order_in_which_it_was_sent(t
             await central.irq(ble.WRITE_DONE)
         told = [event for event, _ in central.events if event in (ble.NOTIFY, ble.WRITE_DONE)]
         assert told == [ble.WRITE_DONE, ble.NOTIFY] * 3
+    await medium.aclose()
+
+
+async def test_all_that_was_going_on_ends_before_a_connection_that_is_lost(tmp_path: Path) -> None:
+    medium = Medium(paced=True)
+    async with vms(medium, tmp_path, 2) as boards:
+        central, peripheral = boards
+        for board in boards:
+            await board.do("ble.active(True)")
+        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
+        conn, theirs = await connect(central, peripheral)
+        for metres, controller in enumerate(medium.controllers):
+            medium.place(controller, Position(metres * 5000, 0))
+        await central.do(f"ble.gattc_read({conn}, {VALUE_HANDLE})")
+        await central.do(f"ble.gattc_write({conn}, {VALUE_HANDLE}, 'x', 1)")
+        await central.do(f"ble.gattc_discover_services({conn})")
+        await central.do(f"ble.gattc_discover_characteristics({conn}, 1, 99)")
+        assert (
+            await central.error(f"ble.gattc_read({conn}, {VALUE_HANDLE})") == errno.ENOMEM
+        )  # four at a time
+        await peripheral.do(f"ble.gatts_indicate({theirs}, {VALUE_HANDLE}, 'x')")
+        for board in boards:
+            await board.irq(ble.PERIPHERAL_DISCONNECT if board is central else ble.CENTRAL_DISCONNECT)
+        ended = [(event, fields[-1]) for event, fields in central.events[1:-1]]
+        lost = 7  # BLE_HS_ENOTCONN
+        assert ended == [
+            (done, lost)
+            for done in (ble.READ_DONE, ble.WRITE_DONE, ble.SERVICE_DONE, ble.CHARACTERISTIC_DONE)
+        ]
+        assert (ble.INDICATE_DONE, (theirs, VALUE_HANDLE, lost)) in peripheral.events
     await medium.aclose()
