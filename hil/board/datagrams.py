@@ -110,7 +110,7 @@ class UdpSocket:
             self._add("everybody", address.BROADCAST, self.port)
 
     def connect(self, host: str, port: int) -> None:
-        self._peer = (host, port)
+        self._peer = (address.HOST if host == ANY else host, port)
 
     def join(self, group: str) -> None:
         """A multicast group."""
@@ -255,7 +255,12 @@ class UdpSocket:
 
     def look(self) -> None:
         """The VM says nothing here; it closes its end."""
-        if self._inner is not None:
-            with contextlib.suppress(BlockingIOError):
+        try:
+            if self._inner is not None:
                 self._inner.recv(1)
-                self.close()
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # with datagrams unread
+        if self._inner is not None:
+            self.close()

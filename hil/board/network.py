@@ -8,6 +8,7 @@ select and asyncio do not know.
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -29,6 +30,11 @@ CONNECT_S = 10.0
 SOON_S = 0.03  # for a peer to answer before the board goes on
 CLAIM_S = 20.0  # for the board to use what was resolved
 MAX_CONNECTIONS = 64  # of a board
+_SILENT = (
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ETIMEDOUT,
+)  # of this machine's network: a board hears nothing
 _NOBODY = 1  # a port at which no VM listens
 
 
@@ -206,10 +212,16 @@ class Network:
     async def _cross(self, target: Target, port: int, source: str | None, refused: bool) -> socket.socket:
         """The peer, after all that keeps packets from it. Raises ConnectionRefusedError, or never ends."""
         await self.routes.open(target.passes)
-        if not refused:
+        if refused:
+            await asyncio.sleep(2 * self.quality.latency_ms / 1000)
+            raise ConnectionRefusedError
+        try:
             return await self._reach(target.address, port, source)
-        await asyncio.sleep(2 * self.quality.latency_ms / 1000)
-        raise ConnectionRefusedError
+        except OSError as error:
+            if error.errno not in _SILENT:
+                raise
+        nobody: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        return await nobody
 
     async def _lead_later(
         self,
@@ -259,7 +271,7 @@ class Network:
         return answer
 
     async def _reach(self, host: str, port: int, source: str | None) -> socket.socket:
-        """Connect to the peer. Raises OSError if it refuses."""
+        """Connect to the peer. Raises OSError if it refuses, or is not there."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(2 * self.quality.latency_ms / 1000)  # SYN, SYN-ACK
         family, kind, protocol, _, at = await _found(host, port)

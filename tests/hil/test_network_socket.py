@@ -1,5 +1,9 @@
 """``socket`` on a board without firmware: as the ESP32 port has it, addresses are tuples."""
 
+import socket
+import struct
+import subprocess
+
 from tests.hil.test_vm_executable import BOARD, run
 
 
@@ -83,3 +87,96 @@ asyncio.run(main())
     code, out, err = run(BOARD, "-c", program)
     assert (code, err) == (0, "")
     assert out.endswith("b'echo\\n' b''\n")
+
+
+ERRORS = """
+import socket
+s = socket.socket()
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def told(f, *args):
+    try:
+        print(f(*args))
+    except Exception as e:
+        print(e)
+"""
+
+
+def test_what_is_wrong_is_told_as_on_an_esp32() -> None:
+    program = f"""{ERRORS}
+told(s.recv, 1)
+told(s.send, b"x")
+told(s.bind, ("x",))
+told(s.bind, "1.2.3.4")
+told(s.connect, ("127.0.0.1", 70000))
+told(s.setsockopt, socket.SOL_SOCKET, 99, 1)
+told(u.setsockopt, socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, b"123")
+told(u.sendto, b"x", ("localhost", 9))
+told(u.listen, 1)
+told(socket.socket, socket.AF_INET, 99)
+s.close()
+told(s.recv, 1)
+told(s.accept)
+print(s.fileno(), s)
+"""
+    assert run(BOARD, "-c", program) == (
+        0,
+        "[Errno 107] ENOTCONN\n[Errno 107] ENOTCONN\n"
+        "requested length 2 but object has length 1\nobject 'str' isn't a tuple or list\n-201\n"
+        "Warning: lwip.setsockopt() option not implemented\nNone\n\ninvalid arguments\n[Errno 95] EOPNOTSUPP\n[Errno 22] EINVAL\n"
+        "[Errno 9] EBADF\n[Errno 9] EBADF\n-1 <socket>\n",
+        "",
+    )
+
+
+def test_the_module_has_the_ports_names_and_numbers() -> None:
+    names = (
+        "AF_INET=2 AF_INET6=10 SOCK_STREAM=1 SOCK_DGRAM=2 SOCK_RAW=3 IPPROTO_TCP=6 IPPROTO_UDP=17 IPPROTO_IP=0 SOL_SOCKET=4095 "
+        "SO_REUSEADDR=4 SO_BROADCAST=32 SO_BINDTODEVICE=4107 IP_ADD_MEMBERSHIP=3 TCP_NODELAY=1"
+    )
+    program = "import socket\n"
+    program += (
+        "print(' '.join(sorted('%s=%d' % (n, getattr(socket, n)) for n in dir(socket) if n[0] in 'AIST')))"
+    )
+    code, out, _ = run(BOARD, "-c", program)
+    assert (code, out.split()) == (0, sorted(names.split()))
+
+
+def test_a_peer_that_has_gone_and_one_that_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        program = f"""{ERRORS}
+s.settimeout(0.05)
+s.connect(("127.0.0.1", {server.getsockname()[1]}))
+for f in (s.recv, s.read):
+    told(f, 1)
+told(s.readline)
+s.setblocking(False)
+told(s.recv, 1)
+print(s.read(1), s.readline())
+s.settimeout(10)
+s.write(b"go")
+told(s.recv, 1)
+told(s.recv, 1)
+told(s.write, b"x")
+"""
+        with subprocess.Popen([*BOARD, "-c", program], stdout=subprocess.PIPE, text=True) as board:
+            caller, _ = server.accept()
+            assert caller.recv(9) == b"go"
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.close()
+            out, _ = board.communicate(timeout=30)
+    timed_out, reset = "[Errno 110] ETIMEDOUT\n", "[Errno 104] ECONNRESET\n"
+    assert out == timed_out * 3 + "[Errno 11] EAGAIN\nNone None\n" + reset + "b''\n" + reset
+
+
+def test_what_was_sent_before_the_end_of_a_program_arrives() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        there = server.getsockname()[1]
+        program = (
+            f"import socket\ns = socket.socket()\ns.connect(('127.0.0.1', {there}))\ns.send(bytes(200000))"
+        )
+        with subprocess.Popen([*BOARD, "-c", program]):
+            caller, _ = server.accept()
+            with caller:
+                assert sum(iter(lambda: len(caller.recv(65536)), 0)) == 200_000

@@ -6,5 +6,6 @@ import sys
 
 from _board import os
 
+sys.modules["tls"] = __import__("_tls")
 for _name in ("os", "time", "select", "socket")[: 4 if os.getenv("LATCHWORK_FLASH") else 2]:
     sys.modules["u" + _name] = __import__(_name)

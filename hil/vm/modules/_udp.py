@@ -33,11 +33,8 @@ class Datagrams:
         self._peer = _way.packed(address)
         _board.call(_HOST, _CONNECT, self._id + self._peer)
 
-    def setsockopt(self, level, option, value):
-        if option == usocket.IP_ADD_MEMBERSHIP and level == 0:
-            if len(value) != 8:
-                raise ValueError
-            _board.call(_HOST, _JOIN, self._id + value)
+    def join(self, group):
+        _board.call(_HOST, _JOIN, self._id + group)
 
     def sendto(self, data, address):
         return self._send(data, _way.packed(address))

@@ -37,7 +37,10 @@ def packed(address):
         raise TypeError("object '%s' isn't a tuple or list" % type(address).__name__)
     if len(address) != 2:
         raise ValueError("requested length 2 but object has length %d" % len(address))
-    return found(address[0]) + int(address[1]).to_bytes(2, "big")
+    host, port = found(address[0]), int(address[1])
+    if not 0 <= port <= 0xFFFF:
+        raise OSError(-201)  # EAI_SERVICE
+    return host + port.to_bytes(2, "big")
 
 
 def _native(address):
