@@ -260,6 +260,7 @@ class GattClient:
         bearer = self._bearer(number)
         data = data[: bearer.connection.att_mtu - 3]
         if mode == 0:
+            self.host.require_room()
             bearer.send(att.ATT_Write_Command(attribute_handle=handle, attribute_value=data))
             return
 

@@ -19,6 +19,8 @@ MAX_UNSEEN = 32  # advertisements the program has not seen yet; the controller d
 MAX_STEP = 16  # events in one frame of the board link
 MAX_REQUEST = 0xFFFF
 TURNS = 3  # of the event loop, in which a coroutine goes on and sends
+# Packets that wait for the controller, in 12 blocks of 256 bytes and 24 of 320: CONFIG_BT_NIMBLE_MSYS_1 and _2 of ESP-IDF
+HOST_BUFFERS = 36
 NO_CONNECTION = 0xFFFF  # BLE_HS_CONN_HANDLE_NONE
 
 PUBLIC, RANDOM, RPA, NRPA = range(4)  # MicroPython's addr_mode
@@ -121,6 +123,17 @@ class BleHost:
 
     def is_open(self, connection: Any) -> bool:
         return self.device.connections.get(connection.handle) is connection
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is memory for another packet, on any connection."""
+        queue = self.device.host.le_acl_packet_queue
+        return bool(queue.pending < queue.max_in_flight + HOST_BUFFERS)
+
+    def require_room(self) -> None:
+        """Raises OSError(ENOMEM): a program that sends faster than the radio has to wait."""
+        if not self.has_room:
+            raise errors.host_error(errors.ENOMEM, "the radio has not sent what it was given")
 
     @property
     def own_address_type(self) -> int:

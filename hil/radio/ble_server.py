@@ -107,6 +107,8 @@ class GattServer:
     def _update_subscribers(self, handle: int, data: bytes) -> None:
         for connection, cccds in list(self._server.subscribers.items()):
             state = cccds.get(handle, b"\0\0")[0]
+            if not self._host.has_room:
+                return  # ble_gatts_chr_updated says nothing either
             if state & 1:
                 self._send_notification(connection, handle, data)
             elif state & 2 and connection.handle not in self._indicating:
@@ -145,6 +147,7 @@ class GattServer:
     def _outgoing(self, payload: bytes) -> tuple[Any, int, bytes]:
         number, handle, own, data = unpack("HHB", payload)
         connection = self._host.connection(number)
+        self._host.require_room()
         return connection, handle, data if own else self.table.value(handle).data
 
     def set_buffer(self, payload: bytes) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hil.radio.ble_host import HOST_BUFFERS
+from hil.radio.controller import BUFFERS
 from hil.radio.medium import Medium
 from hil.radio.path_loss import Position
 from tests.hil import ble_vm as ble
@@ -18,6 +20,14 @@ SERVICES = (
     f"((bluetooth.UUID('{SERVICE}'), ((bluetooth.UUID('{VALUE}'), {ALL}, ((bluetooth.UUID(0x2901), 2),)),"
     f" (bluetooth.UUID('{OTHER}'), {ble.READ | ble.READ_ENCRYPTED}))),)"
 )
+FLOOD = """
+def flood(send):
+    for n in range(1000):
+        try:
+            send(n)
+        except OSError as e:
+            return n, e.errno
+"""
 VALUE_HANDLE, CCCD_HANDLE, TEXT_HANDLE, OTHER_HANDLE = 16, 17, 18, 20
 
 
@@ -273,4 +283,28 @@ async def test_all_that_was_going_on_ends_before_a_connection_that_is_lost(tmp_p
             for done in (ble.READ_DONE, ble.WRITE_DONE, ble.SERVICE_DONE, ble.CHARACTERISTIC_DONE)
         ]
         assert (ble.INDICATE_DONE, (theirs, VALUE_HANDLE, lost)) in peripheral.events
+    await medium.aclose()
+
+
+async def test_a_program_that_sends_faster_than_the_radio_runs_out_of_memory(tmp_path: Path) -> None:
+    medium = Medium(paced=True)
+    async with vms(medium, tmp_path, 2) as boards:
+        central, peripheral = boards
+        for board in boards:
+            await board.do("ble.active(True)")
+            await board.do(f"exec({FLOOD!r}, globals())")
+        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
+        conn, theirs = await connect(central, peripheral)
+        for board, event, line in (
+            (peripheral, ble.NOTIFY, f"ble.gatts_notify({theirs}, {VALUE_HANDLE}, str(n))"),
+            (central, ble.GATTS_WRITE, f"ble.gattc_write({conn}, {VALUE_HANDLE}, str(n))"),
+        ):
+            other = central if board is peripheral else peripheral
+            sent, number = await board.do(f"flood(lambda n: {line})")
+            assert number == errno.ENOMEM
+            assert BUFFERS + HOST_BUFFERS <= sent < 500
+            for _ in range(sent):  # nothing of it is lost, and then there is room again
+                await other.irq(event)
+            await board.do(line.replace("n)", "1)"))
+            await other.irq(event)
     await medium.aclose()
