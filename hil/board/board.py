@@ -178,6 +178,7 @@ class Board:
 
     async def power_cut(self) -> None:
         """Take the power away at once; returns when nothing runs any more."""
+        self._vms.due = None
         await self._processor.power_cut()
 
     async def reset(self) -> None:
@@ -194,9 +195,11 @@ class Board:
         lost, RTC memory is not, and ``machine.reset_cause()`` calls it a power-on."""
         await self._processor.restart(Cause.PWRON)
 
-    def cut_power_at(self, cut: Cut) -> None:
-        """Lose power at that write to the flash, counted from now, or from the next boot if it is off."""
+    def cut_power_at(self, cut: Cut, *, lasting: bool = False) -> None:
+        """Lose power at that write to the flash, counted from now, or from the next boot if it is off. A reset takes it back,
+        unless it is ``lasting``: then only the loss of power does."""
         cut.check()
+        self._vms.due = Cut(self._vms.writes() + cut.write, cut.where) if lasting else None
         if self.state.value == OFF:
             self._vms.cut = cut
         else:

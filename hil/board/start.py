@@ -26,7 +26,8 @@ FLASH = "flash.img"
 
 
 class VmStart:
-    """Makes the files of a board in ``workdir`` and starts VMs on them. ``cut`` is for the next VM, ``worn`` for all."""
+    """Makes the files of a board in ``workdir`` and starts VMs on them. ``cut`` is for the next VM, ``worn`` for all,
+    ``due`` for whichever does that write, counted from the first of the flash."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class VmStart:
         networked: bool,
     ) -> None:
         self.cut: Cut | None = None
+        self.due: Cut | None = None
         self.worn = b""
         self.flash_path = workdir / FLASH
         self.slots_path = workdir / "slots.img"
@@ -67,6 +69,15 @@ class VmStart:
             own={"LATCHWORK_SLOTS": self.slots_path},
         )
 
+    def writes(self) -> int:
+        """Program and erase operations of all flash so far."""
+        return sum(map(sum, (*flash.wear(self.flash_path), *flash.wear(self.slots_path))))
+
+    def _left(self) -> Cut | None:
+        """What a VM that starts now has to count down."""
+        left = self.due.write - self.writes() if self.due is not None else 0
+        return self.due._replace(write=left) if self.due is not None and left > 0 else None
+
     async def _images(self) -> dict[str, Path]:
         images = {"LATCHWORK_BENCH": await asyncio.to_thread(image.bench_image)}
         rom = self._firmware
@@ -77,7 +88,7 @@ class VmStart:
         return images
 
     def _environment(self, raw: bool) -> dict[str, str]:
-        cut, self.cut = self.cut or Cut(0, flash.Where.BEFORE), None
+        cut, self.cut = self.cut or self._left() or Cut(0, flash.Where.BEFORE), None
         return {
             "MICROPYPATH": ".frozen",
             "TZ": "UTC",

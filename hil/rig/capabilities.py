@@ -81,7 +81,7 @@ class FlashFaultsProtocol(Protocol):
         ...
 
     def cut_power_at(self, write: int, where: str) -> None:
-        """Lose power at a write from now on, counted from 1: before, within or after it."""
+        """Lose power at a write from now on, counted from 1: before, within or after it. Resets in between change nothing."""
         ...
 
     def wear_out(self, blocks: Sequence[int], noise_ppm: int, seed: int) -> None:

@@ -29,6 +29,10 @@ class Expecter:
         self._unread = (self._unread + new)[-MAX_UNREAD:]
         self._grown.set()
 
+    def skip(self) -> None:
+        """All that came until now counts as read."""
+        self._unread = ""
+
     def forget(self) -> None:
         """Begin anew: nothing has been read or printed."""
         self.text = self._unread = ""

@@ -58,6 +58,10 @@ class ConsoleProtocol(Protocol):
         """All that was printed, as far as it is kept."""
         ...
 
+    def skip(self) -> None:
+        """What was printed until now counts as read."""
+        ...
+
     def forget(self) -> None:
         """What was printed until now is nobody's business: ``text`` and the next ``expect`` begin here."""
         ...

@@ -68,6 +68,9 @@ class SimulatedConsole:
     def text(self) -> str:
         return self._reader.text
 
+    def skip(self) -> None:
+        self._reader.skip()
+
     def forget(self) -> None:
         self._reader.forget()
 

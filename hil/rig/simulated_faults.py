@@ -68,7 +68,7 @@ class FlashFaults:
         return sum(block.programs + block.erases for block in self._board.wear())
 
     def cut_power_at(self, write: int, where: str) -> None:
-        self._board.cut_power_at(Cut(write, Where[where.upper()]))
+        self._board.cut_power_at(Cut(write, Where[where.upper()]), lasting=True)
 
     def wear_out(self, blocks: Sequence[int], noise_ppm: int, seed: int) -> None:
         self._board.wear_out(Worn(tuple(blocks), noise_ppm, seed))

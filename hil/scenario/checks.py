@@ -6,6 +6,7 @@ from typing import Any
 from hil.board.description import Description
 from hil.rig.hints import near
 from hil.rig.wiring import no_card, no_control, no_keypad, no_pin
+from hil.scenario.door_policy import refused
 from hil.scenario.header import Header
 from hil.scenario.verbs_door import BUTTONS
 
@@ -60,6 +61,8 @@ def strangers(
     if verb in ("ble-unlock", "give-key", "revoke-key") and not header.phones:
         yield "", "needs a phone: name one under phones"
         return
+    if verb == "policy":
+        yield from (("fields", message) for _, message in refused(given["fields"]))
     board = given.get("board") or next(iter(header.boards))
     if board in header.boards:
         yield from _of_a_door(verb, given, header, board)

@@ -12,6 +12,7 @@ from hil.rig.capabilities import EVERYTHING, lacking
 from hil.rig.hints import near
 from hil.rig.resources import described
 from hil.scenario.document import Document, Mistake, Place, ScenarioError, read
+from hil.scenario.door_policy import refused
 from hil.scenario.header import BoardIn, Header, board_files
 from hil.scenario.parameters import MAX_CASES, Parameters, Scalar, combinations, substituted
 from hil.scenario.plain import plain
@@ -147,6 +148,7 @@ def _case(
             document.mistake(place, lacking(what)) for place, what in header.needs() if what not in offers
         )
         mistakes.extend(_missing(document, header, path.parent))
+        mistakes.extend(_policies(document, header))
         if lists[AFTERWARDS] and header.exhaustive is None:
             mistakes.append(
                 document.mistake((AFTERWARDS,), "is for scenarios with exhaustive; make them steps")
@@ -206,3 +208,13 @@ def _missing(document: Document, header: Header, folder: Path) -> list[Mistake]:
             place = ("boards", name, "image" if error.filename == str(folder / board.image) else "files")
             found.append(document.mistake(place, f"{error.filename}: {error.strerror}"))
     return found
+
+
+def _policies(document: Document, header: Header) -> list[Mistake]:
+    """Fields of policies that doors do not have."""
+    return [
+        document.mistake(("boards", name, "policy", field), message)
+        for name, board in header.boards.items()
+        if board.policy
+        for field, message in refused(board.policy)
+    ]

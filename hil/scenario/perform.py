@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+import httpx
+
 from hil.report import Step as Shown
 from hil.rig import Unwired, WaitTimeout
 from hil.rig.capabilities import FLASH_FAULTS, wired
@@ -15,6 +17,7 @@ from hil.scenario.load import Case
 from hil.scenario.steps import PARALLEL, REPEAT, Step
 from hil.scenario.verb import StepFailed
 from hil.scenario.world import Unit, World
+from hil.stack.api import ApiError
 
 LAP_S = 300.0  # a bound: the timeout of the scenario is shorter
 QUIET_S, MAX_BOOT_S = 0.25, 10.0
@@ -57,6 +60,9 @@ async def _act(scenario: Scenario, step: Step) -> None:
         raise Misstep(step, error) from None
     except (WaitTimeout, Unwired) as error:
         raise Misstep(step, StepFailed(step.title, str(error))) from None
+    except (ApiError, httpx.TransportError) as error:
+        told = str(error) or type(error).__name__
+        raise Misstep(step, StepFailed("an answer of the API that allows it", told)) from None
 
 
 async def _together(scenario: Scenario, steps: Iterable[Step]) -> None:
@@ -98,6 +104,7 @@ async def _lap(scenario: Scenario, unit: Unit, case: Case, write: int, where: st
     await _settled(unit)
     wired(unit.target.flash_faults, FLASH_FAULTS).cut_power_at(write, where)
     cut = await _cut_short(scenario, unit, case.steps)
+    unit.target.console.skip()  # what follows is about what comes after the cut
     await unit.target.power.cycle()  # takes back a cut that was never reached
     try:
         await perform(scenario, case.afterwards)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from hil.demo.scribe import CLOUD, GATEWAY, MEDIUM, OPERATOR
 from hil.report import Number, Recording, Report, render_html
-from hil.report.table import STOPPED, LiveSteps
+from hil.report.table import LiveSteps
 from hil.scenario.api import Scenario
 from hil.scenario.bench import Bench, versions
 from hil.scenario.junit import write_junit
@@ -127,7 +127,7 @@ class _Run:
             with live:
                 await self._through(world, case, live, outcome)
         except Exception as error:  # every kind of failure is told alike
-            _judge(outcome, error)
+            _judge(outcome, error, _failed(case, live))
             outcome.consoles = {name: unit.target.console.text for name, unit in world.units.items()}
         finally:
             await _stopped(world, outcome)
@@ -149,9 +149,6 @@ class _Run:
         try:
             async with _within(limit, "steps"):
                 await _unless_crashed(world, _steps(world, case, live))
-        except Overtime as error:
-            error.where = _unfinished(case, live)
-            raise
         finally:
             outcome.steps_s = time.monotonic() - ready
 
@@ -212,9 +209,7 @@ def _seeds(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
 
 
 class Overtime(Exception):
-    """The scenario's own time is over; ``where``, the step that it was at."""
-
-    where = ""
+    """The scenario's own time is over."""
 
 
 @contextlib.asynccontextmanager
@@ -251,10 +246,10 @@ async def _steps(world: World, case: Case, live: LiveSteps) -> None:
             await perform_one(scenario, step)
 
 
-def _unfinished(case: Case, live: LiveSteps) -> str:
-    """The step that was stopped; empty if it is none of the file's."""
-    stopped = {step.name for step in live.steps if step.error == STOPPED}
-    return next((_place(step) for number, step in enumerate(case.steps, 1) if str(number) in stopped), "")
+def _failed(case: Case, live: LiveSteps) -> str:
+    """The step that failed or was stopped; empty if it is none of the file's."""
+    wrong = {step.name for step in live.steps if step.reached and not step.ok}
+    return next((_place(step) for number, step in enumerate(case.steps, 1) if str(number) in wrong), "")
 
 
 def _place(step: Step) -> str:
@@ -294,8 +289,9 @@ def _witness(outcome: Outcome) -> None:
     failed.evidence |= {**consoles, "the same again": outcome.again}
 
 
-def _judge(outcome: Outcome, error: BaseException) -> None:
-    """Put an exception into words."""
+def _judge(outcome: Outcome, error: BaseException, where: str) -> None:
+    """Put an exception into words; ``where`` it was, unless it knows better."""
+    outcome.where = where
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, Misstep):
@@ -304,7 +300,7 @@ def _judge(outcome: Outcome, error: BaseException) -> None:
     elif isinstance(error, StepFailed):
         outcome.verdict, outcome.expected, outcome.seen = "failed", error.expected, error.seen
     elif isinstance(error, Overtime):
-        outcome.verdict, outcome.where, outcome.seen = "timeout", error.where, str(error)
+        outcome.verdict, outcome.seen = "timeout", str(error)
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         outcome.verdict, outcome.seen = (
             "error",

@@ -22,7 +22,7 @@ FLOW = (REPEAT, PARALLEL)
 WORDS = (*VERBS, FAULT, *FLOW)
 # Fields in which {name} is what the site calls something.
 NAMED = {
-    "api": ("path", "body"),
+    "api": ("path", "body", "expect"),
     "give-key": ("terms",),
     "give-credential": ("terms",),
     "policy": ("fields",),

@@ -15,6 +15,7 @@ from hil.scenario.verb import StepFailed, rule, verb
 from hil.scenario.verbs_board import BoardName
 from hil.scenario.verbs_radio import PhoneName, RadioVerbs
 from hil.scenario.world import World
+from hil.stack.api import complaint
 
 EVENT_S = 15.0
 POLL_S = 0.05
@@ -47,17 +48,19 @@ class CloudVerbs(RadioVerbs):
         method: Literal["GET", "POST", "PATCH", "DELETE"] = "GET",
         body: Annotated[dict[str, Any] | None, Field(description="The same names stand in it.")] = None,
         status: Annotated[int, Field(ge=100, le=599, description="Absent: any 2xx.")] = 0,
-        expect: Annotated[dict[str, Any], Field(description="Fields that the answer must have.")] = {},  # noqa: B006
+        expect: Annotated[
+            dict[str, Any], Field(description="Fields that the answer must have, with the same names.")
+        ] = {},  # noqa: B006
         save: Annotated[
             dict[str, str], Field(description="Names for fields of the answer: `user: id`.")
         ] = {},  # noqa: B006
         within: Annotated[Duration, Field(description="Ask again until it is as expected.")] = 0.0,
     ) -> Json:
         """Call the cloud's API as an operator. An attempt that is pending is waited for."""
-        ends = time.monotonic() + within
+        ends, wanted = time.monotonic() + within, self._named(expect)
         while True:
             got, answer = await self._called(method, self._named(path), self._named(body))
-            wrong = self._unexpected(got, answer, status, expect)
+            wrong = self._unexpected(got, answer, status, wanted)
             if wrong is None:
                 break
             if time.monotonic() >= ends:
@@ -253,7 +256,7 @@ class CloudVerbs(RadioVerbs):
     @staticmethod
     def _unexpected(got: int, answer: Json, status: int, expect: Json) -> StepFailed | None:
         if got != status and (status or got >= 300):
-            return StepFailed(f"status {status or '2xx'}", f"{got}: {answer.get('detail', '')}")
+            return StepFailed(f"status {status or '2xx'}", f"{got}: {complaint(answer)}")
         missing = lacks(answer, expect)
         return StepFailed(gist(expect), gist(missing)) if missing else None
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,8 +23,16 @@ class ApiError(Exception):
     """The API answered with a problem document."""
 
     def __init__(self, response: httpx.Response) -> None:
-        super().__init__(f"{response.request.method} {response.request.url.path}: {response.text[:300]}")
+        told = complaint(_document(response)) or response.text[:300]
+        request = f"{response.request.method} {response.request.url.path}"
+        super().__init__(f"{request}: {response.status_code}: {told}")
         self.status = response.status_code
+
+
+def complaint(problem: Mapping[str, Any]) -> str:
+    """What a problem document (RFC 9457) complains of, field by field; empty of what is none."""
+    fields = [f"{error['pointer']}: {error['detail']}" for error in problem.get("errors") or ()]
+    return "; ".join(fields) or str(problem.get("detail", ""))
 
 
 def _document(response: httpx.Response) -> dict[str, Any]:

@@ -105,3 +105,21 @@ def test_steps_are_repeated_and_done_at_the_same_time(tmp_path: Path) -> None:
     assert ran.code == 1
     assert "ok" in ran.out.splitlines()[2]
     assert "expected  led.level = 1 within 10ms" in ran.out
+
+
+def test_a_cut_outlives_the_resets_before_its_write(tmp_path: Path) -> None:
+    head = """
+name: Writes as it starts
+boards:
+  pair:
+    program: |
+      with open("/x", "w") as f:
+          f.write("1")
+      print("wrote")
+exhaustive: {where: [before]}
+"""
+    wait = "- wait-serial: {text: wrote, within: 5s}\n"
+    steps = f"{wait}- power: reset\n{wait}"
+    ran = latchwork("run", scenario(tmp_path, steps, head, "start.yaml"))
+    assert ran.code == 0, ran.out
+    assert "cuts before a write" in ran.out

@@ -108,6 +108,8 @@ def test_a_mistake_is_told_with_its_place_and_what_was_meant(steps: str, told: s
         ("{files: {main.py: a.py}, program: x}", "give either program or a main.py"),
         ("{descripton: x}", "unknown field descripton: did you mean description?"),
         ("{at: [1]}", "List should have at least 2 items"),
+        ("{policy: {held: 1}}", "no field held of a door: did you mean held_s?"),
+        ("{policy: {open_s: long}}", "open_s: write a number, not 'long'"),
         ("{image: nowhere.img}", "3:10: nowhere.img: No such file"),
         ("{image: x.yaml, program: x}", "give either an image of the whole flash, or a program and files"),
     ],
@@ -123,6 +125,9 @@ def test_a_mistake_in_a_board_is_told(board: str, told: str) -> None:
         ("give-credential: {user: a, pin: '1234', card: 7}", "give-credential: give either a pin or a card"),
         ("give-credential: {user: a, pin: '12'}", "pin: String should match"),
         ("give-key: {doors: [frnt]}", "frnt is no door of a site: did you mean front?"),
+        ("policy: {fields: {opn_s: 1}}", "no field opn_s of a door: did you mean open_s?"),
+        ("policy: {fields: {open_s: 900}}", "open_s: Input should be less than or equal to 60"),
+        ("api: {path: /v1/users, expect: {id: '{nobody}'}}", "no name nobody until here"),
         ("update", "front does not trust the vendor: give it updates: true"),
     ],
 )

@@ -122,6 +122,15 @@ def test_the_report_of_a_failure_has_its_console_and_how_to_see_it_again(tmp_pat
     assert f"latchwork scenario run {path} --seed 77" in page
 
 
+def test_what_the_api_refuses_is_told_with_its_place_and_field(tmp_path: Path) -> None:
+    head = "name: Refused\nsite: true\nboards: {lamp: {program: pass}}\n"
+    steps = "- api: {path: /v1/users, method: POST, body: {name: ''}}"
+    ran = latchwork("run", scenario(tmp_path, steps, head))
+    assert ran.code == 1
+    assert "  at line 5: api path /v1/users" in ran.out
+    assert "saw       422: /body/name: " in ran.out
+
+
 def test_titles_that_a_waveform_file_cannot_tell_apart_run_side_by_side(tmp_path: Path) -> None:
     names = ("門を開く", "窓を開く", "Lamp", "Lamp")
     files = [
