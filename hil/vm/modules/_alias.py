@@ -6,6 +6,7 @@ import sys
 
 from _board import os
 
-sys.modules["tls"] = __import__("_tls")
+for _name in ("tls", "vfs"):
+    sys.modules[_name] = __import__("_" + _name)
 for _name in ("os", "time", "select", "socket")[: 4 if os.getenv("LATCHWORK_FLASH") else 2]:
     sys.modules["u" + _name] = __import__(_name)
