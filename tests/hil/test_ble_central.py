@@ -226,6 +226,10 @@ async def test_a_board_holds_connections_in_both_roles(boards: list[BleVm]) -> N
     assert (await both.irq(ble.CENTRAL_DISCONNECT))[0] == at_both
 
 
+async def test_the_older_name_of_the_module_gives_the_same_radio(boards: list[BleVm]) -> None:
+    assert await boards[0].do("__import__('ubluetooth').BLE() is ble")
+
+
 async def test_off_and_on_begins_anew(boards: list[BleVm]) -> None:
     central, peripheral, _ = boards
     conn, _ = await connect(central, peripheral)
