@@ -109,12 +109,14 @@ class Security:
 
     async def load(self) -> None:
         """What the program has stored: bonds, and the key that this board's private addresses come from."""
-        for bond in await self._secrets.bonds():
-            self._known.add(bond.peer)
-            await self._resolve(bond)
+        bonds = await self._secrets.bonds()
         irk = await self._secrets.irk(secrets.token_bytes(16))
         if irk is not None:
             self._host.device.irk = irk
+            bonds = await self._secrets.bonds()  # as NimBLE, whose list of peers goes with its key
+        for bond in bonds:
+            self._known.add(bond.peer)
+            await self._resolve(bond)
 
     async def _resolve(self, bond: Bond) -> None:
         """Have the controller know a peer by its private addresses, as long as its list has room."""

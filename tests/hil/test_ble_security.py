@@ -121,6 +121,20 @@ async def test_a_wrong_passkey_encrypts_nothing(boards: list[BleVm]) -> None:
     assert central.secrets == peripheral.secrets == []
 
 
+async def test_a_starting_radio_asks_for_what_nimble_asks_for(boards: list[BleVm]) -> None:
+    board, _ = boards
+    await board.do("asked = []")
+    await board.do("ask, keep = get_secret, set_secret")
+    await board.do("get_secret = lambda *fields: (asked.append(fields), ask(*fields))[1]")
+    await board.do("set_secret = lambda *fields: (asked.append(fields[:2]), keep(*fields))[1]")
+    await up(board)
+    peers, key = (2, 0, None), (10, 0, b"irk")
+    assert await board.do("asked") == [peers, key, key[::2], peers]
+    await board.do("asked.clear()")
+    await up(board)
+    assert await board.do("asked") == [peers, key, peers]
+
+
 async def test_without_bonding_nothing_is_kept(boards: list[BleVm]) -> None:
     central, peripheral = boards
     await serve(peripheral, io=9)  # would bond; no capability that there is counts as none
