@@ -3,6 +3,8 @@
 import asyncio
 import socket
 
+from hil.board.passage import narrow
+
 _AGAIN_S = 0.005
 _GONE_S = 1.0  # after so long whoever does not use his port has closed it
 _HOST = "127.0.0.1"
@@ -83,4 +85,5 @@ def _shared() -> socket.socket:
     sock = socket.socket()
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    narrow(sock)
     return sock

@@ -16,7 +16,7 @@ from typing import Any
 from hil.board import address
 from hil.board.datagrams import Datagrams
 from hil.board.hole import Hole, free_port, given_up
-from hil.board.passage import Passage, end_with_reset
+from hil.board.passage import WINDOW, Passage, end_with_reset, narrow
 from hil.board.routes import ANY, Routes, Target
 from hil.board.servers import Server, Servers
 from hil.board.way import Quality
@@ -202,11 +202,16 @@ class Network:
             caller = (inner, bound or free_port(inner))
             self.spawn(self._lead_later(hole, caller, reaching, target.passes))
             return _packed(address.HOST, hole.port) + _packed(*caller)
-        with socket.create_server((address.HOST, 0), backlog=1) as door:
+        with socket.socket() as door:
+            narrow(door)
+            door.bind((address.HOST, 0))
+            door.listen(1)
             at = _packed(*door.getsockname())
             if reaching.exception() is None:
                 door.setblocking(False)
-                self.spawn(self._admit(door.dup(), reaching.result(), self._next_seed(), target.passes))
+                self.spawn(
+                    self._admit(door.dup(), reaching.result(), self._next_seed(), target.passes, WINDOW)
+                )
         return at
 
     async def _cross(self, target: Target, port: int, source: str | None, refused: bool) -> socket.socket:
@@ -248,7 +253,7 @@ class Network:
             reaching.cancel()
             leaving.cancel()
             hole.close()
-        await self._join(near, peer, self._next_seed(), passes, resets)
+        await self._join(near, peer, self._next_seed(), passes, resets, WINDOW)
 
     async def _lead(self, host: str, port: int) -> bytes:
         """A port of this machine that leads to the peer, or at which nobody listens."""
@@ -267,7 +272,7 @@ class Network:
         except BaseException:
             door.close()
             raise
-        self.spawn(self._admit(door, peer, self._next_seed(), _always))
+        self.spawn(self._admit(door, peer, self._next_seed(), _always, window=0))
         return answer
 
     async def _reach(self, host: str, port: int, source: str | None) -> socket.socket:
@@ -287,7 +292,7 @@ class Network:
         return peer
 
     async def _admit(
-        self, door: socket.socket, peer: socket.socket, seed: str, passes: Callable[[], bool]
+        self, door: socket.socket, peer: socket.socket, seed: str, passes: Callable[[], bool], window: int
     ) -> None:
         """Join the board's connection with the peer's. Ends with it."""
         resets = self._resets
@@ -297,7 +302,7 @@ class Network:
             except BaseException:
                 peer.close()
                 raise
-        await self._join(near, peer, seed, passes, resets)
+        await self._join(near, peer, seed, passes, resets, window)
 
     async def _enter(self, caller: socket.socket, target: Target, server: Server, seed: str) -> None:
         """Join a caller with the board's server. Ends with it."""
@@ -305,6 +310,7 @@ class Network:
         near = socket.socket()
         try:
             near.setblocking(False)
+            narrow(near)
             near.bind((address.HOST, 0))
             await asyncio.sleep(2 * self.quality.latency_ms / 1000)
             await self.routes.open(target.passes)
@@ -317,14 +323,20 @@ class Network:
             caller.close()
             raise
         try:
-            await self._join(near, caller, seed, target.passes, resets)
+            await self._join(near, caller, seed, target.passes, resets, WINDOW)
         finally:
             self._callers.pop(port, None)
 
     async def _join(
-        self, near: socket.socket, far: socket.socket, seed: str, passes: Callable[[], bool], resets: int
+        self,
+        near: socket.socket,
+        far: socket.socket,
+        seed: str,
+        passes: Callable[[], bool],
+        resets: int,
+        window: int,
     ) -> None:
-        connection = Passage(near, far, seed, lambda: self.quality, self.routes, passes)
+        connection = Passage(near, far, seed, lambda: self.quality, self.routes, passes, window)
         self._connections.add(connection)
         if resets != self._resets:
             asyncio.get_running_loop().call_soon(connection.abort)

@@ -11,12 +11,18 @@ from hil.board.routes import Routes
 from hil.board.way import Quality, Way
 
 _CHUNK = 8192
-_QUEUED = 16  # chunks on the way in one direction: then TCP's window is full
+_ROOM = 16 * _CHUNK  # bytes on the way in one direction: then TCP's window is full
+WINDOW = (
+    5760  # bytes that a chip has under way, and as many more that wait to be sent: TCP_SND_BUF of its lwIP
+)
+_PEERS_WINDOW = 65536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST
 
 
 class Passage:
-    """``near`` is the board's end. ``quality`` is asked for each chunk; nothing passes but while ``passes`` and not parted."""
+    """``near`` is the board's end. ``quality`` is asked for each chunk; nothing passes but while ``passes`` and not parted.
+
+    ``window``: the bytes that the board may have under way; 0 is as many as the bench takes."""
 
     def __init__(
         self,
@@ -26,10 +32,12 @@ class Passage:
         quality: Callable[[], Quality],
         routes: Routes,
         passes: Callable[[], bool],
+        window: int = 0,
     ) -> None:
         self._quality = quality
         self._routes = routes
         self._passes = passes
+        self._window = window
         self._ways = {near: Way(f"{seed} up"), far: Way(f"{seed} down")}
         self._near, self._far = near, far
         self._forgotten = self._aborted = False
@@ -37,6 +45,8 @@ class Passage:
         for end in (near, far):
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if window:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PEERS_WINDOW)
 
     async def run(self) -> None:
         """Until both directions have ended, or one was reset."""
@@ -71,22 +81,26 @@ class Passage:
 
     async def _carry(self, source: socket.socket, target: socket.socket) -> None:
         """One direction."""
-        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUED)
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()  # the room bounds it
+        room = _Room(self._window if self._window and source is self._near else _ROOM)
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._deliver(queue, target))
+            group.create_task(self._deliver(queue, target, room))
             way = self._ways[source]
             while True:
-                data = await loop.sock_recv(source, _CHUNK)
+                data = await loop.sock_recv(source, min(await room.some(), _CHUNK))
+                room.left -= len(data)
                 if self._forgotten:
                     if source is self._near:
                         raise ConnectionResetError
                     await asyncio.Event().wait()  # of a peer that has forgotten nothing comes
-                await queue.put((way.arrival(loop.time(), len(data), self._quality()), data))
+                queue.put_nowait((way.arrival(loop.time(), len(data), self._quality()), data))
                 if not data:
                     return
 
-    async def _deliver(self, queue: "asyncio.Queue[tuple[float, bytes]]", target: socket.socket) -> None:
+    async def _deliver(
+        self, queue: "asyncio.Queue[tuple[float, bytes]]", target: socket.socket, room: "_Room"
+    ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due, data = await queue.get()
@@ -96,6 +110,30 @@ class Passage:
                 target.shutdown(socket.SHUT_WR)
                 return
             await loop.sock_sendall(target, data)
+            room.give(len(data))
+
+
+class _Room:
+    """Bytes that may be under way beyond those that are."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self._more = asyncio.Event()
+
+    async def some(self) -> int:
+        while self.left <= 0:
+            self._more.clear()
+            await self._more.wait()
+        return self.left
+
+    def give(self, size: int) -> None:
+        self.left += size
+        self._more.set()
+
+
+def narrow(near: socket.socket) -> None:
+    """Take from the board what its window lets it send; before ``near`` listens or connects."""
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
 
 
 def end_with_reset(sock: socket.socket) -> None:

@@ -230,3 +230,21 @@ async def test_a_wait_for_a_peer_ends_with_the_boards_socket(tmp_path: Path) -> 
             == "True True\n1\n"
         )
         await asyncio.wait_for(peer.ended.wait(), 10)  # that of the first, which nobody has taken
+
+
+async def test_a_board_sends_no_more_than_its_window_into_a_partition(tmp_path: Path) -> None:
+    flood = """
+s.settimeout(0.2)
+n = 0
+try:
+    while True:
+        n += s.write(bytes(1000))
+except OSError as e:
+    print(e, 5000 < n < 40000)
+"""
+    async with joined(tmp_path) as (board, network, _):
+        network.partition()
+        assert await did(board, flood) == "[Errno 110] ETIMEDOUT True\n"
+        network.partition(False)
+        drain = "s.settimeout(10)\nm = 0\nwhile m < n:\n    m += len(s.recv(1000))\nprint(m == n)\n"
+        assert await did(board, drain) == "True\n"

@@ -11,6 +11,7 @@ AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_RAW = 2, 10, 1, 2, 3
 IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP = 0, 6, 17
 SOL_SOCKET, SO_REUSEADDR, SO_BROADCAST, SO_BINDTODEVICE = 0xFFF, 4, 32, 0x100B
 IP_ADD_MEMBERSHIP, TCP_NODELAY = 3, 1
+_SEND_BUFFER = 5760  # bytes, of lwIP
 _FILENO = 10
 _CLOSE = 4
 _AGAIN, _IN_PROGRESS, _TIMED_OUT, _REFUSED = 11, 115, 110, 111
@@ -35,6 +36,8 @@ class socket(_io.IOBase):
 
             _native = Datagrams()
         self._native = s = _native or _usocket.socket(af, type, proto)
+        if self._streams:
+            s.setsockopt(1, 7, _SEND_BUFFER)  # SO_SNDBUF
         self._file = open(s.fileno(), "r+b")  # unlike a socket of the VM, it is closed when it is forgotten
         self.fileno = s.fileno
         self._act_as()
