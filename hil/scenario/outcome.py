@@ -1,11 +1,12 @@
 """How a case ended, and how that is told."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hil.report import Message
 from hil.report import Step as Shown
 from hil.rig.expect import TAIL
 from hil.scenario.quantities import shown
@@ -73,6 +74,13 @@ class Outcome:
 def _printable(line: str) -> str:
     """A board may print what moves a terminal's cursor, or worse."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+
+
+def story(messages: Iterable[Message], outcomes: Iterable[Outcome]) -> list[Message]:
+    """What was said from the first to the last step of a case: how the bench clears up behind one is no part of it."""
+    cases = [[step for step in outcome.steps if step.reached] for outcome in outcomes]
+    spans = [(steps[0].started_ms, max(step.ended_ms for step in steps)) for steps in cases if steps]
+    return [m for m in messages if any(began <= m.t_ms <= ended for began, ended in spans)]
 
 
 def exit_code(outcomes: list[Outcome]) -> int:

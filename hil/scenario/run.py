@@ -22,7 +22,7 @@ from hil.scenario.api import Scenario
 from hil.scenario.bench import Bench, versions
 from hil.scenario.junit import write_junit
 from hil.scenario.load import Case, ScenarioFile
-from hil.scenario.outcome import Outcome
+from hil.scenario.outcome import Outcome, story
 from hil.scenario.perform import Misstep, exhaust, perform_one
 from hil.scenario.quantities import shown
 from hil.scenario.steps import Step
@@ -182,7 +182,7 @@ class _Run:
             versions={**versions(), **_seeds(dict(zip(titles, outcomes, strict=True)))},
             steps=steps,
             lifelines=[*dict.fromkeys(bench.door_names.values()), GATEWAY, CLOUD, OPERATOR],
-            messages=bench.scribe.messages,
+            messages=story(bench.scribe.messages, outcomes),
             numbers=numbers,
             recording=Recording(file=vcd.name, offset_ms=0.0),
             scopes={o.scope: title for title, o in zip(titles, outcomes, strict=True) if o.scope},

@@ -14,6 +14,9 @@ from junitparser import JUnitXml
 from typer.testing import CliRunner
 
 from hil.cli import app
+from hil.report import Message, Step
+from hil.report.model import NOT_REACHED
+from hil.scenario.outcome import Outcome, story
 from hil.trace import read_vcd
 from tests.programs import program
 from tests.system.processes import descendants, gone
@@ -228,3 +231,18 @@ def test_what_is_there_is_told(command: str) -> None:
     ran = latchwork(command)
     assert ran.code == 0
     assert "expect-pin" in ran.out or "unlock_offline.yaml" in ran.out
+
+
+def test_the_story_of_a_run_is_what_was_said_during_its_cases() -> None:
+    def outcome(*spans: tuple[float, float]) -> Outcome:
+        steps = [
+            Step(name="", title="", ok=True, started_ms=began, duration_ms=took) for began, took in spans
+        ]
+        steps.append(Step(name="", title="", ok=False, started_ms=0, duration_ms=0, error=NOT_REACHED))
+        return Outcome("", Path(), 1, {}, steps=steps)
+
+    said = [
+        Message(t_ms=t_ms, source="a", target="b", label="", kind="mqtt") for t_ms in (5, 15, 25, 35, 45, 99)
+    ]
+    cases = [outcome((10, 5), (16, 10)), outcome((40, 10)), Outcome("", Path(), 1, {})]
+    assert [message.t_ms for message in story(said, cases)] == [15, 25, 45]

@@ -14,8 +14,7 @@ from hil.scenario.run import Options, run_files
 AT_ONCE = 2  # and one alone: a reader at the door keeps its bits apart in real time
 
 
-@pytest.mark.timeout(300)  # 28 scenarios
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(240)  # 28 scenarios
 def test_every_shipped_scenario_passes() -> None:
     """Those that kill gateway or cloud have a site of their own meanwhile."""
     told = StringIO()
