@@ -70,7 +70,7 @@ async def measure(run: Run) -> Outcome:
             "limit",
             1.0,
         ),
-        Line("latchwork micropython, to its first advertisement in a new air: p50", advertising.median, "ms"),
+        Line("latchwork micropython, to its first advertisement: p50", advertising.median, "ms"),
     ]
     measured = {
         "fork": fork,
