@@ -109,7 +109,7 @@ class Link:
 
     @property
     def begins(self) -> float:
-        """When an event of it is: loop time of its anchor."""
+        """Loop time of its anchor."""
         return self._anchor
 
     @property
