@@ -150,6 +150,9 @@ ap.config(ssid=b"name", max_clients=2, hidden=True)
 sta.config(reconnects=3, pm=N.PM_NONE, mac=b"abcdef")
 print(*[ap.config(name) for name in ("ssid", "max_clients", "hidden")], end=" ")
 print(*[sta.config(name) for name in ("reconnects", "pm", "mac")])
+print(network.hostname())
+for wrong in (network.hostname, network.country):
+    fails(wrong, "x" * 33)
 network.hostname("door")
 print(network.hostname(), sta.config("hostname"), network.country(), ap.config("mac") != sta.config("mac"))
 """
@@ -158,6 +161,6 @@ print(network.hostname(), sta.config("hostname"), network.country(), ap.config("
         "('192.168.4.1', '255.255.255.0', '192.168.4.1', '0.0.0.0') ('192.168.4.1', '255.255.255.0') True\n"
         "('10.0.0.5', '255.255.0.0', '10.0.0.1', '8.8.8.8') False\n"
         "('10.0.0.6', '255.255.255.0') 10.0.0.2\n0.0.0.0\n"
-        "name 2 True 3 0 b'abcdef'\ndoor door XX True\n",
+        "name 2 True 3 0 b'abcdef'\nmpy-esp32\nValueError()\nValueError()\ndoor door XX True\n",
         "",
     )

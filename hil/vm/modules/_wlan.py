@@ -267,8 +267,30 @@ def ipconfig(*args, **kwargs):
         _dns[0] = value
 
 
+def hostname(name=None):
+    if name is None:
+        return _names["host"]
+    _names["host"] = _given(name, range(33))
+
+
+def country(code=None):
+    if code is None:
+        return _names["country"]
+    _names["country"] = _given(code, (2,))
+
+
+def _given(text, lengths):
+    text = text.decode() if isinstance(text, bytes) else text
+    if len(text) not in lengths:
+        raise ValueError
+    return text
+
+
 def phy_mode(mode=None):
     pass
+
+
+_names = {"host": "mpy-esp32", "country": "XX"}
 
 
 _dns = [""]  # by the program
