@@ -99,7 +99,9 @@ class Security:
         self._secrets = Secrets(host)
         self._states: dict[int, State] = {}
         self._busy: set[int] = set()
-        self._known: set[bytes] = set()  # bonded peers; the program is not asked about strangers
+        self._keeps = (
+            False  # the program keeps secrets: another is not asked about each peer that it connects to
+        )
         self._actions: dict[int, tuple[int, asyncio.Future[int]]] = {}
         self._bonds: dict[int, Bond] = {}  # that a link is encrypted with
         self._settling: dict[int, list[asyncio.Future[None]]] = {}
@@ -113,9 +115,9 @@ class Security:
         irk = await self._secrets.irk(secrets.token_bytes(16))
         if irk is not None:
             self._host.device.irk = irk
+            self._keeps = True
             bonds = await self._secrets.bonds()  # as NimBLE, whose list of peers goes with its key
         for bond in bonds:
-            self._known.add(bond.peer)
             await self._resolve(bond)
 
     async def _resolve(self, bond: Bond) -> None:
@@ -149,8 +151,7 @@ class Security:
         connection.on(connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, lambda: self._encrypted(connection))
         connection.on(connection.EVENT_CONNECTION_ENCRYPTION_KEY_REFRESH, lambda: self._encrypted(connection))
         connection.on(connection.EVENT_CONNECTION_ENCRYPTION_FAILURE, lambda _error: self._failed(connection))
-        bonded = key_of(connection.peer_address) in self._known
-        if connection.role == hci.Role.CENTRAL and self.settings.bond and bonded:
+        if connection.role == hci.Role.CENTRAL and self.settings.bond and self._keeps:
             self._host.spawn(self._reencrypt(connection))
 
     def broken(self, connection: Any) -> None:
@@ -298,7 +299,7 @@ class Security:
         if bonded:
             ours, theirs = _bonds_of(connection, session, keys)
             await self._secrets.keep(ours, theirs)
-            self._known.add(theirs.peer)
+            self._keeps = True
             await self._resolve(theirs)
         session.on_disconnection(0)  # Bumble keeps it until the link is gone, and cannot pair again on it
         if self._host.is_open(connection):

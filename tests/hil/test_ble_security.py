@@ -93,16 +93,36 @@ async def test_a_bonded_peer_that_comes_back_is_encrypted_without_being_asked(bo
     assert central.secrets == BOTH_KEPT
 
 
-async def test_the_program_is_not_asked_for_the_secrets_of_strangers(boards: list[BleVm]) -> None:
+async def test_a_program_that_keeps_no_secrets_is_asked_once(boards: list[BleVm]) -> None:
     central, peripheral = boards
     await serve(peripheral, bond=True)
-    await up(central, bond=True)
     await central.do("asked = []")
     await central.do("get_secret = lambda *fields: asked.append(fields)")
+    await central.do("set_secret = lambda *_: False")
+    await up(central, bond=True)
+    await central.do("asked.clear()")
     conn, _ = await connect(central, peripheral)
     await asyncio.sleep(REENCRYPT_AFTER * 1.5)
     assert await read(central, conn, ENCRYPTED_HANDLE) == INSUFFICIENT_AUTHENTICATION
     assert await central.do("asked") == []
+
+
+async def test_a_program_that_finds_bonds_by_their_peer_alone_is_encrypted_in_its_next_life(
+    boards: list[BleVm],
+) -> None:
+    central, peripheral = boards
+    await serve(peripheral, bond=True)
+    await central.do("ask = get_secret")
+    await central.do("get_secret = lambda kind, index, key: key and ask(kind, index, key)")
+    for restarted in (False, True):
+        await up(central, bond=True)
+        conn, theirs = await connect(central, peripheral)
+        if not restarted:
+            await central.do(f"ble.gap_pair({conn})")
+        assert await central.irq(ble.ENCRYPTION_UPDATE) == (conn, 1, 0, 1, 16)
+        assert await peripheral.irq(ble.ENCRYPTION_UPDATE) == (theirs, 1, 0, 1, 16)
+        await central.do("ble.active(False)")
+        await peripheral.irq(ble.CENTRAL_DISCONNECT)
 
 
 async def test_a_wrong_passkey_encrypts_nothing(boards: list[BleVm]) -> None:
