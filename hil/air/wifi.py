@@ -2,19 +2,21 @@
 
 Calls, in JSON:
 
-    AP    {"ssid", "key", "channel", "security", "hidden", "clients", "host"}: put the member's access point on the air, or change
-          it; {}: take it off
+    AP    {"ssid", "key", "channel", "security", "hidden", "clients", "host", "address"}: put the member's access point on the
+          air, or change it; {}: take it off
     SCAN  -> [[ssid, bssid, channel, rssi, security, hidden], ...]
-    JOIN  {"ssid", "key", "bssid", "host"} -> {"status"}, or {"status", "bssid", "channel", "address", "network"}: its own
+    JOIN  {"ssid", "key", "bssid", "host", "address"} -> {"status"}, or {"status", "bssid", "channel", "address", "network"}
     LEAVE
     RSSI  -> dBm
+    ADDRESS {"address"}: the station's by hand; "" is the one that the access point gives
 
-A host is the address of the member on this machine.
-Interrupts: LOST reason u16, STATIONS [mac, ...], NETWORK {address: host}: who is in the network of an access point, to all in it.
+A host is the address of the member on this machine. A network is {"point": address, "hosts": {address: host}}.
+Interrupts: LOST reason u16, STATIONS [mac, ...], NETWORK: who is in the network of an access point, to all in it.
 """
 
 import errno
 import json
+import socket
 from typing import Any
 
 from hil.air.ops import WIFI, Identity, Place
@@ -22,7 +24,7 @@ from hil.board.address import is_board
 from hil.radio.path_loss import PathLoss, Position
 from hil.vm.link import Link
 
-AP, SCAN, JOIN, LEAVE, RSSI = range(1, 6)
+AP, SCAN, JOIN, LEAVE, RSSI, ADDRESS = range(1, 7)
 LOST, STATIONS, NETWORK = 1, 2, 3
 GOT_IP, BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD, ASSOC_FAIL = 1010, 200, 201, 202, 203
 DEAUTHENTICATED = 2
@@ -53,6 +55,7 @@ class WifiRadio:
         self.joined: WifiRadio | None = None
         self.number = 0  # among the stations of an access point
         self.host = ""
+        self.fixed = ""  # address of the station, by hand
         self.at = who.position
         self.mac = (
             f"{(int.from_bytes(who.mac, 'big') - 2) % (1 << 48):012x}"  # Bluetooth has the second after it
@@ -71,18 +74,28 @@ class WifiRadio:
         return [radio for radio in self._air.radios if radio.joined is self]
 
     @property
-    def network(self) -> dict[str, str]:
+    def network(self) -> dict[str, Any]:
         """Who is in the network of this access point."""
-        return {POINT_ADDRESS: self.host, **{each.address: each.host for each in self.stations}}
+        assert self.point is not None
+        point = self.point["address"]
+        return {
+            "point": point,
+            "hosts": {**{each.address: each.host for each in self.stations}, point: self.host},
+        }
 
     @property
     def address(self) -> str:
-        return f"192.168.4.{2 + self.number}"
+        """In the network of the access point that it has joined, whose addresses from the second on are its stations'."""
+        assert self.joined is not None
+        assert self.joined.point is not None
+        return self.fixed or f"{self.joined.point['address'].rpartition('.')[0]}.{2 + self.number}"
 
     def handle(self, op: int, payload: bytes) -> bytes | None:
         asked = _fields(payload)
         if "host" in asked:
             self.host = _host(asked["host"])
+        if op in (JOIN, ADDRESS):
+            self.fixed = _address(asked.get("address"))
         if op == AP:
             self._set_point(_point(asked) if asked else {})
             return None
@@ -92,6 +105,10 @@ class WifiRadio:
             return json.dumps(self._join(asked)).encode()
         if op == LEAVE:
             self._leave()
+            return None
+        if op == ADDRESS:
+            if self.joined is not None:
+                self.joined.tell_stations()
             return None
         if op == RSSI and self.joined is not None:
             return json.dumps(self._rssi(self.joined)).encode()
@@ -120,6 +137,8 @@ class WifiRadio:
         if was and (not about or any(was[k] != about[k] for k in ("ssid", "key", "security"))):
             for station in self.stations:
                 station.dropped(DEAUTHENTICATED if about else BEACON_TIMEOUT)
+        if was and about and was["address"] != about["address"]:
+            self.tell_stations()
 
     def dropped(self, reason: int) -> None:
         """The access point is gone, or wants other credentials."""
@@ -167,6 +186,8 @@ class WifiRadio:
         """Its own board who is joined, and all in its network who else is there."""
         macs = [station.mac for station in self.stations]
         self._link.interrupt(WIFI, STATIONS, json.dumps(macs).encode())
+        if self.point is None:
+            return
         network = json.dumps(self.network).encode()
         for radio in (self, *self.stations):
             radio._link.interrupt(WIFI, NETWORK, network)
@@ -193,6 +214,14 @@ def _host(value: Any) -> str:
     return str(value)
 
 
+def _address(value: Any) -> str:
+    """An IPv4 address or ""; raises OSError(EINVAL)."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(str(value))) if value else ""
+    except OSError:
+        raise OSError(errno.EINVAL, f"no address: {value}") from None
+
+
 def _point(asked: dict[str, Any]) -> dict[str, Any]:
     """An access point that other members can be told of without harm; raises OSError(EINVAL)."""
     try:
@@ -204,4 +233,4 @@ def _point(asked: dict[str, Any]) -> dict[str, Any]:
         raise OSError(errno.EINVAL, f"no access point: {error}") from None
     if not usable or not all(0 <= numbers[key] <= most for key, most in _NUMBERS.items()):
         raise OSError(errno.EINVAL, "an access point with a value out of range")
-    return {**names, **numbers, "hidden": hidden}
+    return {**names, **numbers, "hidden": hidden, "address": _address(asked.get("address")) or POINT_ADDRESS}

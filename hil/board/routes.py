@@ -15,7 +15,7 @@ EVERYBODY = "255.255.255.255"
 
 class Attached(NamedTuple):
     """An interface that is up. ``neighbours`` of an air's network: their outer addresses by those that they have there; None: it
-    is in the site's network, where the board has its outer address."""
+    is in the site's network, where the board has its outer address, and ``own`` is another one by hand."""
 
     own: str = ""
     neighbours: Mapping[str, str] | None = None
@@ -91,7 +91,7 @@ class Routes:
         return (
             host == ANY
             or address.is_local(host)
-            or any(host == self._own(each) for each in self._up.values())
+            or any(host in (each.own, self._own(each)) for each in self._up.values())
         )
 
     def target(self, host: str) -> Target:

@@ -17,7 +17,7 @@ from hil.vm.link import NET, Answer, Link
 if TYPE_CHECKING:
     from hil.air.seat import Seat
 
-ACTIVE, CONNECT, DISCONNECT, SCAN, RSSI, IFCONFIG, POINT = range(7)
+ACTIVE, CONNECT, DISCONNECT, SCAN, RSSI, IFCONFIG, POINT, ADDRESS = range(8)
 CHANGED, STATIONS = range(2)  # interrupts
 IDLE, CONNECTING, GOT_IP = 1000, 1001, 1010
 BEACON_TIMEOUT, NO_AP_FOUND, WRONG_PASSWORD = 200, 201, 202
@@ -48,7 +48,8 @@ class Wifi:
         self.status = Observable[int]("wifi_status", IDLE)
         self._up = True
         self._active = False
-        self._point_up = False
+        self._point: dict[str, Any] = {}  # what it is, while it is up
+        self._fixed = ["", ""]  # addresses by hand: of the station, of the access point
         self._wanted: tuple[str, str, str | None] | None = None
         self._known_on_air = False  # the network that is wanted: then it is not the site's
         self._joining: asyncio.Task[None] | None = None
@@ -86,12 +87,15 @@ class Wifi:
             return self._addresses(of_point=payload == b"\x01")
         elif op == POINT:
             return self._set_point(json.loads(payload))
+        elif op == ADDRESS:
+            return self._set_address(payload[0], payload[1:].decode())
         return None
 
     def vm_lost(self) -> None:
         self._active = False
         self._leave()
         self.routes.take("point")
+        self._point, self._fixed = {}, ["", ""]
         if self._air is not None:
             self._air.reset()
 
@@ -107,17 +111,26 @@ class Wifi:
             if self._wanted is not None:
                 self._join(quiet=True)
 
-    def networked(self, hosts: dict[str, str]) -> None:
+    def networked(self, network: dict[str, Any]) -> None:
         """Who is in the network of the access point on the air that the board has, or has joined."""
-        others = {address: host for address, host in hosts.items() if host != self.routes.addresses.outer}
-        if self._on_air and self.status.value == GOT_IP and POINT_ADDRESS in others:
-            self.routes.put("station", Attached(self._own_address(), others))
-        elif POINT_ADDRESS not in others and self._point_up:
-            self.routes.put("point", Attached(POINT_ADDRESS, others))
+        mine, hosts, point = self.routes.addresses.outer, network["hosts"], network["point"]
+        others = {address: host for address, host in hosts.items() if host != mine}
+        own = next((address for address, host in hosts.items() if host == mine), "")
+        if hosts[point] == mine:
+            if self._point:
+                self.routes.put("point", Attached(point, others))
+        elif self._air is not None and self._air.joined is not None and self.status.value == GOT_IP:
+            self._air.joined.update(address=own, network=network)
+            self.routes.put("station", Attached(own, others))
 
     def stations(self, macs: list[str]) -> None:
         """Who has joined the board's own access point."""
         self._link.interrupt(NET, STATIONS, b"".join(map(bytes.fromhex, macs)))
+
+    @property
+    def fixed_address(self) -> str:
+        """Of the station, by hand."""
+        return self._fixed[0]
 
     @property
     def _on_air(self) -> bool:
@@ -187,7 +200,7 @@ class Wifi:
         if status != GOT_IP:
             self.routes.take("station")
         elif self._air is None or self._air.joined is None:
-            self.routes.put("station", Attached())
+            self.routes.put("station", Attached(self._fixed[0]))
         else:
             self.networked(self._air.joined["network"])
 
@@ -196,23 +209,30 @@ class Wifi:
             return _POINT_ADDRESSES
         if self.status.value != GOT_IP:
             return NO_ADDRESS
-        if not self._on_air:
+        if self._air is None or self._air.joined is None:
             return self.routes.site_addresses
-        return f"{self._own_address()},255.255.255.0,{POINT_ADDRESS},{POINT_ADDRESS}".encode()
+        address, point = self._air.joined["address"], self._air.joined["network"]["point"]
+        return f"{address},255.255.255.0,{point},{point}".encode()
 
-    def _own_address(self) -> str:
-        """Of the station, in the network of an access point on the air."""
-        assert self._air is not None
-        assert self._air.joined is not None
-        return str(self._air.joined["address"])
+    def _set_address(self, of_point: int, address: str) -> Answer:
+        self._fixed[of_point] = address
+        if of_point:
+            return self._set_point(self._point) if self._point else None
+        if self._on_air and self._air is not None:
+            return self._air.set_address(address)
+        self._set_status(self.status.value)
+        return None
 
     def _set_point(self, about: dict[str, Any]) -> Answer:
-        self._point_up = bool(about)
+        self._point = about
+        address = self._fixed[1] or POINT_ADDRESS
         if not about:
             self.routes.take("point")
         elif self._air is None or not self.routes.has("point"):
-            self.routes.put("point", Attached(POINT_ADDRESS, {}))
-        return self._air.set_point(about) if self._air is not None else None
+            self.routes.put("point", Attached(address, {}))
+        if self._air is None:
+            return None
+        return self._air.set_point({**about, "address": address} if about else {})
 
     @staticmethod
     def _strings(payload: bytes) -> tuple[str, str, str | None]:
@@ -240,11 +260,17 @@ class AirStation:
 
         try:
             asked = {"ssid": ssid, "key": key, "bssid": bssid, "host": self._wifi.routes.addresses.outer}
+            asked["address"] = self._wifi.fixed_address
             answer = await self._ask(wifi.JOIN, asked)
         except OSError:
             return NO_AP_FOUND
         self.joined = answer if answer["status"] == GOT_IP else None
         return int(answer["status"])
+
+    async def set_address(self, address: str) -> None:
+        from hil.air import wifi
+
+        await self._ask(wifi.ADDRESS, {"address": address})
 
     async def scan(self) -> list[list[Any]]:
         from hil.air import wifi

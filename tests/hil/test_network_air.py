@@ -117,3 +117,20 @@ async def test_stations_of_one_access_point_reach_each_other(tmp_path: Path, air
         await did(first, "join()\n" + listen)
         await did(second, STATION + "join()\n" + listen + "_ = u.sendto(b'hi', ('192.168.4.2', 8768))")
         assert await did(first, "print(u.recvfrom(9))") == "(b'hi', ('192.168.4.3', 8768))\n"
+
+
+async def test_addresses_by_hand_are_those_of_the_network(tmp_path: Path, air: Airfield) -> None:
+    by_hand = "ap.ifconfig(('10.7.0.1', '255.255.255.0', '10.7.0.1', '8.8.8.8'))\n"
+    send = "print(sta.ifconfig()[0], u.sendto(b'hi', ({!r}, 8767)))\n"
+    async with two(tmp_path, air) as (point, station):
+        await did(point, by_hand)
+        assert await did(station, "join()\n" + UDP + send.format("10.7.0.1")) == "10.7.0.2 2\n"
+        assert await did(point, "print(u.recvfrom(9)[1][0])") == "10.7.0.2\n"
+        await did(
+            station,
+            "sta.ifconfig(('10.7.0.77', '255.255.255.0', '10.7.0.1', '8.8.8.8'))\n" + send.format("10.7.0.1"),
+        )
+        assert await did(point, "print(u.recvfrom(9)[1][0])") == "10.7.0.77\n"
+        await did(point, by_hand.replace(".1'", ".9'"))
+        await did(station, "sta.ifconfig('dhcp')\n" + send.format("10.7.0.9"))
+        assert await did(point, "print(u.recvfrom(9)[1][0])") == "10.7.0.2\n"

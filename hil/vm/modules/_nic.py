@@ -11,13 +11,20 @@ class Nic:
         if isinstance(config, str):
             if config != "dhcp" or not self.client:
                 raise ValueError("invalid arguments")
-            self.fixed = None
+            self.fix(None)
             return
         address, mask, gateway, dns = config
         if isinstance(mask, int):
             bits = 0xFFFFFFFF << (32 - mask) & 0xFFFFFFFF
             mask = ".".join([str(bits >> n & 255) for n in (24, 16, 8, 0)])
-        self.fixed = (address, mask, gateway, dns)
+        self.fix((address, mask, gateway, dns))
+
+    def fix(self, config):
+        self.fixed = config
+        self.addressed(config[0] if config else "")
+
+    def addressed(self, address):
+        """Tell the network of one that is set by hand; "" is its own."""
 
     def ipconfig(self, *args, **kwargs):
         if not kwargs:
@@ -48,7 +55,7 @@ class Nic:
     def put(self, name, value):
         address, mask, gateway, dns = self.ifconfig()
         if name == "dhcp4" and self.client:
-            self.fixed = None if value else (address, mask, gateway, dns)
+            self.fix(None if value else (address, mask, gateway, dns))
         elif name == "addr4":
             if isinstance(value, str):
                 value, _, bits = value.partition("/")

@@ -12,6 +12,7 @@ _SCAN = const(3)
 _RSSI = const(4)
 _IFCONFIG = const(5)
 _POINT = const(6)
+_ADDRESS = const(7)
 _STATIONS = const(1)  # interrupt
 _MAX_SSID = const(32)
 _MAX_KEY = const(63)
@@ -72,6 +73,9 @@ class WLAN(Nic, _Lean):
 
     def told(self):
         return _Lean.ifconfig(self)
+
+    def addressed(self, address):
+        _board.call(_board.NET, _ADDRESS, bytes((self._number,)) + address.encode())
 
     def config(self, *args, **kwargs):
         if args and kwargs:
