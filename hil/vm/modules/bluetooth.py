@@ -300,7 +300,7 @@ def _add_uuid(out, uuid, error):
     out.extend(data)
 
 
-# The names are strings that are in no table of names until a program has them too.
+# A door does without: _ble_central is loaded at the first call.
 BLE = type("BLE", (_Radio,), {name: _later(name) for name in _LAZY.split()})
 _ble = None
 _board.post(_board.BLE, 0)  # WAKE: the air may start while the firmware goes on
