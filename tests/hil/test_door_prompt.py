@@ -43,6 +43,15 @@ async def test_the_prompt_is_interrupted(tmp_path: Path) -> None:
         await board.console.wait_for("^(>>> )?pressed", DEADLINE)
 
 
+async def test_a_program_that_replaced_a_module_ends_at_the_prompt_too(tmp_path: Path) -> None:
+    async with powered(tmp_path, "import sys\nsys.modules['sys'] = type('sys', (), {})") as board:
+        await board.console.wait_for(">>> ", DEADLINE)
+        board.console.write(
+            "import machine, sys; print(hasattr(machine.Pin, 'DRIVE_0'), hasattr(sys, 'modules'))\r"
+        )
+        await board.console.wait_for("^True False", DEADLINE)
+
+
 async def test_a_tool_that_resets_finds_what_a_bare_board_has(tmp_path: Path) -> None:
     async with powered(tmp_path / "door", "pass") as door, bare(tmp_path / "bare") as other:
         await door.console.wait_for(">>> ", DEADLINE)

@@ -3,11 +3,10 @@ it, there is no room, and all stays as it is.
 """
 
 import gc
-import sys
 import time  # with the epoch that the firmware on this board counts from
 
 import _board
-from _board import os
+from _board import os, sys  # not what a program may have put in its place
 from micropython import const
 
 _ROOM = const(32768)
