@@ -8,6 +8,7 @@ select and asyncio do not know.
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -80,7 +81,10 @@ class Network:
         self._connections.reset()
 
     def handle(self, op: int, payload: bytes) -> Answer:
-        return _OPERATIONS[op](self, payload)
+        try:
+            return _OPERATIONS[op](self, payload)
+        except (LookupError, ValueError) as error:
+            raise OSError(errno.EINVAL, f"no operation of a network: {error!r}") from None
 
     def vm_lost(self) -> None:
         """Its sockets are closed by the host; connections end behind them, unless parted."""

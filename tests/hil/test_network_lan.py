@@ -76,6 +76,8 @@ async def test_the_cable_is_pulled_and_put_back(tmp_path: Path) -> None:
         board.ethernet.plug(False)
         gone = "print(reached(network.ETH_DISCONNECTED), l.isconnected(), l.ipconfig('addr4')[0])"
         assert await did(board, gone) == "True False 0.0.0.0\n"
+        unreachable = "import socket\ntry:\n    socket.socket().connect(('10.1.2.3', 80))\nexcept OSError as e:\n    print(e)\n"
+        assert await did(board, unreachable) == "[Errno 113] EHOSTUNREACH\n"
 
 
 NAMES = """

@@ -180,3 +180,37 @@ def test_what_was_sent_before_the_end_of_a_program_arrives() -> None:
             caller, _ = server.accept()
             with caller:
                 assert sum(iter(lambda: len(caller.recv(65536)), 0)) == 200_000
+
+
+def test_nonsense_and_a_flood_are_refused_and_the_next_socket_works() -> None:
+    program = """
+import _board, socket
+for op in range(20):
+    for size in (0, 1, 3, 6, 7, 8, 20):
+        try:
+            _board.call(18, op, bytes([255]) * size)
+        except OSError:
+            pass
+kept = []
+def flood(make):
+    try:
+        for n in range(40):
+            kept.append(make(n))
+    except OSError as e:
+        return 0 < n <= 16
+def bound(n):
+    s = socket.socket()
+    s.bind(("127.0.0.1", 31300 + n))
+    return s
+print(flood(bound), flood(lambda n: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)))
+for s in kept:
+    s.close()
+s = bound(0)
+s.listen(1)
+c = socket.socket()
+c.connect(("127.0.0.1", 31300))
+d, _ = s.accept()
+c.write(b"ok")
+print(d.read(2))
+"""
+    assert run(BOARD, "-c", program) == (0, "True True\nb'ok'\n", "")
