@@ -20,12 +20,15 @@ class Host(Protocol):
 
 
 class Connections:
-    """``resets`` counts how often all were reset: who makes one tells ``join`` what it was as he began."""
+    """``resets`` counts how often all were reset: who makes one tells ``join`` what it was as he began.
 
-    def __init__(self, host: Host, routes: Routes) -> None:
+    ``on_new`` is called before each is made."""
+
+    def __init__(self, host: Host, routes: Routes, on_new: Callable[[], None]) -> None:
         self.routes = routes
         self.resets = 0
         self._host = host
+        self._on_new = on_new
         self._made = 0
         self._passages: set[Passage] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,6 +62,7 @@ class Connections:
 
     def spawn(self, work: "Coroutine[Any, Any, None]") -> None:
         """Make a connection, and see it to its end."""
+        self._on_new()
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -29,15 +29,21 @@ LOCAL = "localhost"
 
 class Network:
     """Channel HOST. All of it may be set while connections exist. ``seed`` decides jitter and losses of the n-th connection and
-    of the n-th UDP socket that the board makes from then on."""
+    of the n-th UDP socket that the board makes from then on. ``on_connection`` is called before each is made."""
 
-    def __init__(self, link: Link, seed: int | str = 0, routes: Routes | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        seed: int | str = 0,
+        routes: Routes | None = None,
+        on_connection: Callable[[], None] = lambda: None,
+    ) -> None:
         self.quality = Quality()
         self.no_names = False  # getaddrinfo fails
         self.seed = seed
         self.routes = routes or Routes()
         self._refusing = False
-        self._connections = Connections(self, self.routes)
+        self._connections = Connections(self, self.routes, on_connection)
         self._callers = Callers(self._connections)
         self._servers = Servers(self, self.routes)
         self._outgoing = Outgoing(self._connections, self._servers, lambda: self._refusing)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hil.air.seat import Seat
     from hil.air.understudy import Understudy
     from hil.board.description import Description  # loads pydantic
-    from hil.board.network import Network
+    from hil.board.late_network import LateNetwork
     from hil.vm.link import Link
 
 FLUSH_S = 1.0  # for what a VM has sent before it ended
@@ -130,7 +130,6 @@ def _serve(sock: socket.socket, vm: int, options: Ours, description: "Descriptio
     try:
         from hil.vm.zygote import die_with_parent
 
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_S))
         die_with_parent(vm, signal.SIGTERM)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         null = os.open(os.devnull, os.O_RDWR)
@@ -170,13 +169,15 @@ async def _model(
     await network.flushed(FLUSH_S)
 
 
-def _attach(link: "Link", seat: "Seat", vm: int, chip: bytes, description: "Description | None") -> "Network":
+def _attach(
+    link: "Link", seat: "Seat", vm: int, chip: bytes, description: "Description | None"
+) -> "LateNetwork":
     """All that is on the board besides its radio."""
     import functools
 
     from hil.board.core import Cause, Core
     from hil.board.ethernet import Ethernet
-    from hil.board.network import Network
+    from hil.board.late_network import LateNetwork
     from hil.board.nvs import Nvs
     from hil.board.partitions import Partitions
     from hil.board.peripherals import Peripherals
@@ -199,7 +200,12 @@ def _attach(link: "Link", seat: "Seat", vm: int, chip: bytes, description: "Desc
     routes = Routes(chip)
     Wifi(link, seat=seat, routes=routes)
     Ethernet(link, routes)
-    return Network(link, chip.hex(), routes)
+    return LateNetwork(link, chip.hex(), routes, _outlive_vm)
+
+
+def _outlive_vm() -> None:
+    """For a while: what it has sent is still on its way."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_S))
 
 
 def _wants_radio(sock: socket.socket) -> bool:
