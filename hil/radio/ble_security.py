@@ -98,6 +98,7 @@ class Security:
         self.settings = PairingSettings()
         self._secrets = Secrets(host)
         self._states: dict[int, State] = {}
+        self._told: dict[int, float] = {}  # loop time of the last update
         self._busy: set[int] = set()
         self._keeps = (
             False  # the program keeps secrets: another is not asked about each peer that it connects to
@@ -155,7 +156,7 @@ class Security:
             self._host.spawn(self._reencrypt(connection))
 
     def broken(self, connection: Any) -> None:
-        for known in (self._states, self._bonds):
+        for known in (self._states, self._bonds, self._told):
             known.pop(connection.handle, None)
         self._busy.discard(connection.handle)
         self._settle(connection.handle)
@@ -170,6 +171,11 @@ class Security:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._settling.setdefault(connection.handle, []).append(future)
             await asyncio.wait((future,), timeout=PAIRING_TIMEOUT)
+        # What a host that is no faster than a chip's sends then comes an event later: the program goes on in between.
+        follows = self._told.get(connection.handle, 0.0) + connection.parameters.connection_interval / 1000
+        wait_s = follows - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
 
     def _settle(self, handle: int) -> None:
         for future in self._settling.pop(handle, ()):
@@ -316,6 +322,7 @@ class Security:
     def _update(self, connection: Any, state: State) -> None:
         self._busy.discard(connection.handle)
         self._states[connection.handle] = state
+        self._told[connection.handle] = asyncio.get_running_loop().time()
         fields = state.encrypted, state.authenticated, state.bonded, state.key_size
         self._host.tell(ops.IRQ_ENCRYPTION_UPDATE, "HBBBB", number_of(connection), *map(int, fields))
         self._settle(connection.handle)

@@ -67,10 +67,10 @@ class GattServer:
 
     async def _ask(self, event: int, connection: Any, value: Value) -> ops.Answer:
         """Run the firmware's handler of a client's access; returns what it returned."""
-        if not self._host.is_open(connection):
-            raise att.ATT_Error(att.ATT_UNLIKELY_ERROR_ERROR)
         try:
             await self._security.settled(connection)
+            if not self._host.is_open(connection):
+                raise att.ATT_Error(att.ATT_UNLIKELY_ERROR_ERROR)
             return await self._host.ask(event, "HH", number_of(connection), value.handle)
         except TimeoutError:
             raise att.ATT_Error(att.ATT_UNLIKELY_ERROR_ERROR) from None

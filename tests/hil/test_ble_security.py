@@ -353,3 +353,21 @@ async def test_a_bonded_peers_subscription_ends_with_its_connection(boards: list
         await central.do(f"ble.gap_disconnect({conn})")
         await peripheral.irq(ble.CENTRAL_DISCONNECT)
     assert peripheral.secrets == BOTH_KEPT
+
+
+async def test_the_program_goes_on_between_its_pairing_and_the_first_access(tmp_path: Path) -> None:
+    medium = Medium(paced=True)
+    async with vms(medium, tmp_path, 2) as (central, peripheral):
+        await serve(peripheral)
+        await up(central)
+        conn, _ = await connect(central, peripheral)
+        await central.do(f"answers[28] = lambda *_: ble.gattc_read({conn}, {ENCRYPTED_HANDLE})")
+        await peripheral.do("ended = []")
+        await peripheral.do("answers[28] = lambda *_: ended.append(28)")
+        await peripheral.do("answers[4] = lambda *_: ended.append(4)")
+        await central.do(f"ble.gap_pair({conn})")
+        await peripheral.irq(ble.ENCRYPTION_UPDATE)
+        assert await peripheral.do("ended") == [28]
+        await peripheral.irq(ble.GATTS_READ_REQUEST)
+        assert (await central.irq(ble.READ_DONE))[2] == 0
+    await medium.aclose()
