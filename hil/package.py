@@ -79,7 +79,7 @@ def build(key: rsa.RSAPrivateKey, root: Path = image.ROOT, product: str = PRODUC
         trusted = Path(scratch) / "release_key.py"
         trusted.write_text(key_module(key, product))
         files = {**image.firmware_files(root), "device/release_key.py": trusted}
-        made = shipped.build(files)
+        made = shipped.built(files)
         return Built(image.pack(made.files), made.symbols)
 
 

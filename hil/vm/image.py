@@ -9,7 +9,7 @@ import ast
 import contextlib
 import hashlib
 import importlib.util
-from _thread import allocate_lock
+from _thread import RLock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from hil.vm.parsing import parse
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Path(__file__).resolve().parent / "modules"
 # Boards build in threads: one image at a time.
-_BUILDING = allocate_lock()  # of threading, which takes a while to load
+_BUILDING = RLock()  # of threading, which takes a while to load; who builds one may need another
 _HOW = (Path(__file__), Path(constants.__file__))
 
 
@@ -58,23 +58,13 @@ def firmware_image(root: Path = ROOT, replaced: Mapping[str, Path] | None = None
 
 def bench_image() -> Path:
     """Path of the ROM image of the bench's VM modules."""
-
-    def compiled(_: dict[str, Path]) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in bench_folder().iterdir()}
-
-    return cached("bench", bench_files(), compiled, _HOW)
+    folder = bench_folder()
+    return cached("bench", bench_files(), lambda _: {p.name: p.read_bytes() for p in folder.iterdir()}, _HOW)
 
 
 def bench_folder() -> Path:
     """A folder of the same modules as .mpy files: for a VM that keeps the posix file system, and for whom their names matter."""
-    files = bench_files()
-    folder = cache_dir() / f"modules-{_digest(files, _HOW)}"
-    if not folder.exists():
-        with _scratch() as scratch:
-            for name, data in compile_bench(files).items():
-                (scratch / name).write_bytes(data)
-            _publish(scratch, folder)
-    return folder
+    return cached_folder("modules", bench_files(), compile_bench, _HOW)
 
 
 def compile_firmware(files: dict[str, Path]) -> dict[str, bytes]:
@@ -165,6 +155,24 @@ def cached(
                 (scratch / "image").write_bytes(pack(compiler(files)))
                 _publish(scratch / "image", image)
     return image
+
+
+def cached_folder(
+    kind: str,
+    files: dict[str, Path],
+    compiler: Callable[[dict[str, Path]], dict[str, bytes]],
+    how: Iterable[Path],
+) -> Path:
+    """As ``cached``, of the files themselves."""
+    folder = cache_dir() / f"{kind}-{_digest(files, how)}"
+    with _BUILDING:
+        if not folder.exists():
+            with _scratch() as scratch:
+                for name, data in compiler(files).items():
+                    (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+                    (scratch / name).write_bytes(data)
+                _publish(scratch, folder)
+    return folder
 
 
 def _digest(files: dict[str, Path], how: Iterable[Path]) -> str:

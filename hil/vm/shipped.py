@@ -5,6 +5,7 @@ symbols of its build say for what.
 """
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from hil.vm.meanings import Program, Unclear
 from hil.vm.name_order import in_front
 from hil.vm.symbols import Symbols
 
+_SYMBOLS = "symbols.json"
 LIMIT = 64 * 1024  # bytes of all units: what a door's flash, twice for its two slots, has to spare
 
 REST = "*"  # last of a unit's modules: all that are in no other
@@ -74,11 +76,26 @@ def build(files: Mapping[str, Path]) -> Shipped:
     return Shipped(image.compile_sources(linked, ["-O3"]), found)
 
 
+def built(files: dict[str, Path]) -> Shipped:
+    """As ``build``, which is done once for the same sources."""
+    folder = image.cached_folder("units", files, _as_files, _how())
+    units = [_file(unit, "mpy") for unit in UNITS]
+    return Shipped({unit: (folder / unit).read_bytes() for unit in units}, symbols.read(folder / _SYMBOLS))
+
+
+def _as_files(files: dict[str, Path]) -> dict[str, bytes]:
+    made = build(files)
+    return {**made.files, _SYMBOLS: json.dumps(made.symbols).encode()}
+
+
+def _how() -> list[Path]:
+    return sorted(Path(__file__).parent.glob("*.py"))
+
+
 def image_file(root: Path = image.ROOT, replaced: Mapping[str, Path] | None = None) -> Path:
     """Path of the ROM image, built if its sources changed; with some of its files ``replaced``."""
     files = {**image.firmware_files(root), **(replaced or {})}
-    how = sorted(Path(__file__).parent.glob("*.py"))
-    return image.cached("shipped", files, lambda files: build(files).files, how)
+    return image.cached("shipped", files, lambda files: build(files).files, _how())
 
 
 def link(sources: Mapping[str, str], units: Mapping[str, Unit]) -> tuple[dict[str, str], Symbols]:
@@ -94,7 +111,11 @@ def link(sources: Mapping[str, str], units: Mapping[str, Unit]) -> tuple[dict[st
     names = short_names.ShortNames(program, exports, own, theirs, keywords)
     found = symbols.of(program, units, names)
     made = linker.Linker(program, units, names)
-    return {f"{name.replace('.', '/')}.py": in_front(made.unit(name)) for name in units}, found
+    return {_file(name, "py"): in_front(made.unit(name)) for name in units}, found
+
+
+def _file(unit: str, suffix: str) -> str:
+    return f"{unit.replace('.', '/')}.{suffix}"
 
 
 def _all(units: Mapping[str, Unit], modules: Iterable[str]) -> dict[str, Unit]:

@@ -88,7 +88,7 @@ OnProgress = Callable[[str, int], None]
 
 def firmware() -> shipped.Shipped:
     """Every file of the firmware by its path on a board, ``/main.py`` last."""
-    made = shipped.build(image.firmware_files())
+    made = shipped.built(image.firmware_files())
     files = {f"/lib/{name}": data for name, data in made.files.items()}
     return made._replace(files={**files, MAIN: MAIN_SOURCE})
 

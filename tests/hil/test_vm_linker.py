@@ -5,6 +5,7 @@ import sys
 import textwrap
 import types
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,6 +281,19 @@ def test_the_firmware_is_within_its_limit_and_the_same_each_time() -> None:
     assert sum(map(len, made.files.values())) <= shipped.LIMIT
     assert list(made.files) == [name.replace(".", "/") + ".mpy" for name in shipped.UNITS]
     assert shipped.build(files) == made
+
+
+def test_the_same_sources_are_linked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = image.firmware_files()
+    made = shipped.built(files)
+    assert list(made.files) == [name.replace(".", "/") + ".mpy" for name in shipped.UNITS]
+    monkeypatch.setattr(shipped, "build", None)
+    assert shipped.built(files) == made
+    changed = tmp_path / "agent.py"
+    changed.write_text(files["device/agent.py"].read_text() + "\n")
+    with pytest.raises(TypeError):
+        shipped.built({**files, "device/agent.py": changed})
 
 
 def test_no_unit_loads_what_only_some_doors_need() -> None:
