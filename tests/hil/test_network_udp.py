@@ -17,6 +17,7 @@ u.settimeout(10)
 print(sta.ifconfig()[0])
 """
 PORT = 8766
+ALL_PORT = 8776  # of a broadcast, which boards of other tests would hear
 
 
 @pytest.fixture
@@ -114,6 +115,11 @@ async def test_a_connected_socket_hears_its_peer_alone_and_poll_knows(
         port = peer.getsockname()[1]
         await did(board, f"u.bind(('', {PORT}))\nu.connect(('127.0.0.1', {port}))\n_ = u.send(b'hello')")
         assert (await heard(peer))[0] == b"hello"
+        assert (
+            await did(board, "print(u.write(b'abcdef', 2), u.write(b'abcdef', 2, 3), u.write('ab'))")
+            == "2 3 2\n"
+        )
+        assert [(await heard(peer))[0] for _ in range(3)] == [b"ab", b"cde", b"ab"]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(b"strange", (address, PORT))
             peer.sendto(b"known", (address, PORT))
@@ -132,13 +138,13 @@ async def test_a_connected_socket_hears_its_peer_alone_and_poll_knows(
 
 async def test_broadcast_and_multicast_reach_all_of_the_network_but_the_sender(tmp_path: Path) -> None:
     group = "u.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes([239, 1, 2, 3]) + bytes(4))\n"
-    listen = OPEN + f"u.bind(('', {PORT}))\n" + group
-    tell = f"print(u.sendto(b'all', ('255.255.255.255', {PORT})), u.sendto(b'some', ('239.1.2.3', {PORT})))"
+    listen = OPEN + f"u.bind(('', {ALL_PORT}))\n" + group
+    tell = f"print(u.sendto(b'all', ('255.255.255.255', {ALL_PORT})), u.sendto(b'some', ('239.1.2.3', {ALL_PORT})))"
     async with bare(tmp_path, name="one") as one, bare(tmp_path, name="two") as two:
         first = (await did(one, JOIN + listen)).strip()
         await did(two, JOIN + listen)
         await did(one, tell)
-        heard = f"print(sorted([u.recvfrom(9) for _ in range(2)]) == [(w, ({first!r}, {PORT})) for w in (b'all', b'some')])"
+        heard = f"print(sorted([u.recvfrom(9) for _ in range(2)]) == [(w, ({first!r}, {ALL_PORT})) for w in (b'all', b'some')])"
         assert await did(two, heard) == "True\n"
         assert await did(one, "u.settimeout(0.05)\n" + ERROR.format("u.recv(9)")) == "[Errno 110] ETIMEDOUT\n"
 

@@ -1,4 +1,4 @@
-"""``network.LAN`` as the ESP32 port has it. The model has the cable; packets are the host's."""
+"""``network.LAN`` as the ESP32 port has it. The model has the cable, and the network behind it."""
 
 import _board
 import network

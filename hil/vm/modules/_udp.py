@@ -44,7 +44,13 @@ class Datagrams:
             raise OSError(89)  # EDESTADDRREQ
         return self._send(data, self._peer)
 
-    write = sendall = send
+    sendall = send
+
+    def write(self, data, first=None, size=None):
+        """All of it, so many bytes, or so many from there on."""
+        if size is None:
+            first, size = 0, len(data) if first is None else first
+        return self.send(memoryview(data)[first : first + size])
 
     def _send(self, data, address):
         self._inner.fileno()  # a closed one is refused
