@@ -3,7 +3,9 @@
 import socket
 import struct
 import subprocess
+from pathlib import Path
 
+from tests.hil.airs import eventually
 from tests.hil.test_vm_executable import BOARD, run
 
 
@@ -214,3 +216,29 @@ c.write(b"ok")
 print(d.read(2))
 """
     assert run(BOARD, "-c", program) == (0, "True True\nb'ok'\n", "")
+
+
+def test_the_model_of_a_killed_vm_sees_out_what_was_sent_and_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        there = server.getsockname()[1]
+        program = f"import socket\ns = socket.socket()\ns.connect(('127.0.0.1', {there}))\ns.send(b'last')\n"
+        program += "print('sent')\nwhile True: pass"
+        with subprocess.Popen([*BOARD, "-c", program], stdout=subprocess.PIPE, text=True) as board:
+            assert board.stdout is not None
+            assert board.stdout.readline() == "sent\n"
+            children = Path(f"/proc/{board.pid}/task/{board.pid}/children").read_text().split()
+            assert children
+            board.kill()
+        caller, _ = server.accept()
+        with caller:
+            assert caller.recv(9) == b"last"
+            assert caller.recv(9) == b""
+            eventually(lambda: not any(running(child) for child in children))
+
+
+def running(pid: str) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
