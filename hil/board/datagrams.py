@@ -234,7 +234,7 @@ class UdpSocket:
         self._pass(passes, act)
 
     def _pass(self, passes: Callable[[], bool], act: Callable[[], None]) -> None:
-        if passes() and not self._board.routes.parted and self._number in self._board.all:
+        if passes() and not self._board.routes.parted and self._board.all.get(self._number) is self:
             act()
 
     def deliver(self, host: str, port: int, data: bytes) -> None:
