@@ -16,6 +16,7 @@ import termios
 from collections.abc import Callable
 from fcntl import ioctl
 
+from hil.board.frames import Frames
 from hil.board.newlines import Newlines
 from hil.board.signals import WaitTimeout
 from hil.board.tool_end import READS_S, ToolEnd
@@ -56,6 +57,7 @@ class Console:
         self._overrun = 0
         self.raw = False
         self._newlines = Newlines()
+        self._frames = Frames()
         os.set_blocking(self._vm_master, False)
         asyncio.get_running_loop().add_reader(self._vm_master, self._from_vm)
 
@@ -104,7 +106,7 @@ class Console:
         """What the chip itself prints, such as the banner of a soft reset; behind what its VM has printed."""
         while self._from_vm():
             pass
-        self._show(text.encode())
+        self._show(self._frames.rest() + text.encode())
 
     def hold(self) -> None:
         """No VM is behind the console for some time: what is typed meanwhile is for the next one."""
@@ -144,13 +146,15 @@ class Console:
             data = os.read(self._vm_master, _CHUNK)
         except BlockingIOError:
             return False
-        self._show(self._newlines.cooked(data) if self.raw else data)
+        self._show(data if self._newlines.binary else self._frames.cut(data))
         return True
 
     def _show(self, data: bytes) -> None:
+        """To the log as it is, and to everybody else as a UART would send it."""
         self._log += data
         del self._log[:-MAX_LOG]
         self._grown.set()
+        data = data if self._newlines.binary else self._newlines.cooked(data)
         for listener in self._listeners:
             listener(data)
         self._tool.send(data)

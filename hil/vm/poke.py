@@ -2,10 +2,12 @@
 ``input()`` and on a socket it would sit in there until something comes.
 """
 
-import contextlib
+import ctypes
+import errno
 import os
 import signal
 
+_libc = ctypes.CDLL(None, use_errno=True)
 _SIGNAL = signal.SIGURG  # who has not asked for it takes no notice
 
 
@@ -18,5 +20,11 @@ def allow() -> None:
 
 def poke(pid: int) -> None:
     """A process that has ended is left alone."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, _SIGNAL)
+    to_main_thread(pid, _SIGNAL)
+
+
+def to_main_thread(pid: int, number: signal.Signals) -> None:
+    """A signal to the process as a whole goes to any of its threads while its main thread has another one pending, and a
+    KeyboardInterrupt there ends that thread and not the program. A process that has ended is left alone."""
+    if _libc.tgkill(pid, pid, int(number)) and (code := ctypes.get_errno()) != errno.ESRCH:
+        raise OSError(code, os.strerror(code))

@@ -1,7 +1,6 @@
 """The bench's client of the zygote: starts VMs, kills them, and reports how they ended."""
 
 import asyncio
-import contextlib
 import itertools
 import marshal
 import os
@@ -16,7 +15,7 @@ from typing import Self
 
 from hil.vm import image
 from hil.vm.orders import FORK, KILL, MAP, VM_LINK_FD
-from hil.vm.poke import poke
+from hil.vm.poke import poke, to_main_thread
 
 MAX_SPAWNS = 16  # requests on the way at once; they must fit the socket's buffer
 MAX_KILLS = 4096  # in one request
@@ -51,8 +50,7 @@ class VmProcess:
     def interrupt(self) -> None:
         """SIGINT, if it still has a handler for that."""
         if self.running and self.catches(signal.SIGINT):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGINT)
+            to_main_thread(self.pid, signal.SIGINT)
 
     def poke(self) -> None:
         """Call it out of a system call, so that it runs what is due."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,18 @@ async def test_a_tool_that_soft_resets_again_and_again_is_not_slowed_down(tmp_pa
         said = await with_tool(board.console.path, use)
     assert said == [f"{number}\r\n".encode() for number in range(HASTY_LIVES + 2)]
     assert ASLEEP not in seen
+
+
+async def test_a_terminal_at_the_prompt_sees_what_a_chip_would_print(tmp_path: Path) -> None:
+    seen = bytearray()
+    async with bare(tmp_path) as board:
+        board.console.listen(seen.extend)
+        for line in ("print('a')", "import machine; machine.Pin(99)", "import time; time.sleep('x')"):
+            before = len(seen)
+            board.console.write(f"{line}\r")
+            await board.console.wait_for(re.escape(line) + r"\n(.*\n)+>>> \Z", DEADLINE)
+            answer = bytes(seen[before:]).replace(b"\r\n", b"|")
+            assert b"\n" not in answer
+            if "import" in line:
+                assert b'last):|  File "<stdin>", line 1, in <module>|' in answer
+                assert b"|ValueError: invalid pin|" in answer or b"|TypeError: " in answer

@@ -22,7 +22,7 @@ if _ppm:
 
 
 def sleep(seconds):
-    _board.sleep_ms(int(seconds * 1000))
+    _board.sleep_ms(int(seconds * 1000.0))
 
 
 def time_ns():
