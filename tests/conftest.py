@@ -15,7 +15,6 @@ LONGEST = (
     "device/test_every_power_cut_of_an_update.py",
     "benchmarks/test_runner.py",
     "system/test_demo.py",
-    "device/test_wired.py",
     "device/test_every_power_cut_of_files.py",
     "device/test_every_power_cut.py",
     "hil/test_air_processes.py",
@@ -24,6 +23,7 @@ LONGEST = (
     "system/test_random_faults.py",
     "system/test_late.py",
     "hil/test_fleet.py",
+    "device/test_wired.py",
     "system/test_outage.py",
     "system/test_up.py",
 )
