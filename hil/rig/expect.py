@@ -72,6 +72,11 @@ class Expecter:
         return min(found, key=lambda match: match.start(), default=None)
 
 
+def printable(line: str) -> str:
+    """A board may print what moves a terminal's cursor, or worse."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+
+
 def lines(wanted: str) -> str:
     """With ends of lines as the console that is searched has them."""
     return wanted.replace("\r\n", "\n")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from hil.report import Message
 from hil.report import Step as Shown
-from hil.rig.expect import TAIL
+from hil.rig.expect import TAIL, printable
 from hil.scenario.quantities import shown
 
 Verdict = Literal["passed", "failed", "timeout", "error"]
@@ -58,7 +58,7 @@ class Outcome:
     def ends(self) -> dict[str, list[str]]:
         """The last lines of each console."""
         tails = {name: text[-TAIL:].strip("\n") for name, text in self.consoles.items()}
-        return {name: [_printable(line) for line in tail.split("\n") if tail] for name, tail in tails.items()}
+        return {name: [printable(line) for line in tail.split("\n") if tail] for name, tail in tails.items()}
 
     def failure(self) -> list[str]:
         """All that somebody needs to know of one that did not pass."""
@@ -69,11 +69,6 @@ class Outcome:
             lines.append(f"  console of {name}, its end:" if end else f"  console of {name}: nothing")
             lines += [f"    | {line}" for line in end]
         return [*lines, f"  seed {self.seed}; the same again:", f"    {self.again}"]
-
-
-def _printable(line: str) -> str:
-    """A board may print what moves a terminal's cursor, or worse."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
 
 
 def story(messages: Iterable[Message], outcomes: Iterable[Outcome]) -> list[Message]:

@@ -19,6 +19,7 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(help="Of the board.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+CRASH_LINES = 12  # of what a VM had printed before it crashed
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -149,6 +150,8 @@ def list_boards(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from hil.rig.expect import printable
+
     table = Table("name", "state", "pid", "boots", "exits", "console", "air", "up", box=None, pad_edge=False)
     for status in found:
         state = f"{status.state}, program" if status.program else status.state
@@ -160,7 +163,10 @@ def list_boards(as_json: Json = False) -> None:
     Console(width=None if Console().is_terminal else 160).print(table)
     for status in found:
         if status.crash:
-            typer.echo(f"\n{status.name}: a VM ended by {status.crash.rstrip()}")
+            by, _, said = status.crash.partition(": ")
+            typer.echo(f"\n{status.name}: a VM ended by {by}; it had printed")
+            for line in said.rstrip().splitlines()[-CRASH_LINES:]:
+                typer.echo(f"  | {printable(line)}")
 
 
 @app.command()

@@ -197,7 +197,9 @@ def test_a_crash_of_the_vm_is_reported_with_what_it_said(bench: Bench) -> None:
         assert time.monotonic() < end
     assert after["exits"] == [-signal.SIGSEGV]
     assert "last words" in after["crash"]
-    assert "VM ended by signal 11" in bench.ok("list") or "signal 11" in bench.ok("list")
+    listed = bench.ok("list")
+    assert "a: a VM ended by signal 11; it had printed\n  | " in listed
+    assert "  | last words\n" in listed
     assert "\n42\n" in typed(bench, "a", "6 * 7\n")
 
 
