@@ -20,6 +20,7 @@ Part = Annotated[
 ]
 SERIAL_S = 10.0
 POWER_S = 30.0
+STARTS = ("on", "cycle", "reset", "brown-out")
 
 
 class BoardVerbs:
@@ -140,7 +141,8 @@ class BoardVerbs:
         ] = "within",
         board: BoardName = None,
     ) -> None:
-        """Give a board power, or take it away. `cut` without a write is `off`."""
+        """Give a board power, or take it away. `cut` without a write is `off`. Where it starts anew, so does the reading of its
+        console."""
         unit = self.world.unit(board)
         self.world.bench.scribe.said(unit.name, unit.name, f"power {state}", "fault")
         supply = unit.target.power
@@ -157,6 +159,8 @@ class BoardVerbs:
                 "reset": supply.reset,
                 "brown-out": supply.brown_out,
             }[state]
+            if state in STARTS and not (state == "on" and supply.is_on):
+                unit.target.console.skip()  # what the program said before is not what it says as it starts
             await act()
 
     @verb

@@ -118,8 +118,7 @@ boards:
       print("wrote")
 exhaustive: {where: [before]}
 """
-    wait = "- wait-serial: {text: wrote, within: 5s}\n"
-    steps = f"{wait}- power: reset\n{wait}"
+    steps = "- power: reset\n- wait-serial: {text: wrote, within: 5s}\n"
     ran = latchwork("run", scenario(tmp_path, steps, head, "start.yaml"))
     assert ran.code == 0, ran.out
     assert "cuts before a write" in ran.out

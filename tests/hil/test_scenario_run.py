@@ -134,6 +134,21 @@ def test_what_the_api_refuses_is_told_with_its_place_and_field(tmp_path: Path) -
     assert "saw       422: /body/name: " in ran.out
 
 
+@pytest.mark.parametrize("state", ["reset", "cycle", "brown-out"])
+def test_what_was_printed_before_a_reset_is_not_what_is_waited_for_behind_it(
+    tmp_path: Path, state: str
+) -> None:
+    head = LAMP.replace("import time\n", "import machine, time\n").replace(
+        'print("ready")', "print('cause', machine.reset_cause())"
+    )
+    steps = f"- delay: 50ms\n- power: {state}\n- wait-serial: {{regex: 'cause (\\d)', within: 5s}}\n"
+    steps += "- write-serial: \"\\x03\"\n- wait-serial: {regex: 'cause', within: 100ms}"
+    ran = latchwork("run", scenario(tmp_path, steps, head))
+    assert ran.code == 1, ran.out  # there is no second one
+    assert "5/6] ok" in ran.out
+    assert "6/6] FAILED" in ran.out
+
+
 def test_titles_that_a_waveform_file_cannot_tell_apart_run_side_by_side(tmp_path: Path) -> None:
     names = ("門を開く", "窓を開く", "Lamp", "Lamp")
     files = [
