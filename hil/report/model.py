@@ -116,7 +116,7 @@ class Report(_Part):
 
     def messages_by_step(self) -> list[tuple[Step | None, list[Message]]]:
         """Each message under the last step begun before it; those before the first step under None. Where steps run side by
-        side: under one that its ends take part in, and that still ran."""
+        side: under one that its ends take part in, and that still ran. In the order of the steps."""
         steps = sorted(self.steps, key=lambda step: step.started_ms)
         acts: list[tuple[Step | None, list[Message]]] = [(None, []), *((step, []) for step in steps)]
         begun = 0
@@ -126,6 +126,8 @@ class Report(_Part):
             fits = [n for n in range(begun, 0, -1) if _takes_part(steps[n - 1], message)]
             runs = (n for n in fits if steps[n - 1].ended_ms >= message.t_ms)
             acts[next(runs, fits[0] if fits else begun)][1].append(message)
+        place = {id(step): number for number, step in enumerate(self.steps)}
+        acts.sort(key=lambda act: place.get(id(act[0]), -1))
         return [(step, messages) for step, messages in acts if messages]
 
 

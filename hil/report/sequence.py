@@ -18,6 +18,9 @@ _BOTTOM = 16
 # Wide enough for a system font that runs wide: a label must not leave the picture.
 _CHARACTER = 6.9
 _LONGEST_LABEL = 72
+_HEAD_LEAST, _HEAD_MOST = 8.0, 12.5
+_HEAD_CHARACTER = 0.78  # of the font's size
+_HEAD_EDGES = 20
 
 KIND_NAMES: dict[Kind, str] = {
     "ble": "Bluetooth",
@@ -58,16 +61,22 @@ def sequence(report: Report) -> Markup:
 
 
 def _heads(columns: list[str]) -> Markup:
-    width = 100 * (WIDTH - _TIME_GUTTER - _KIND_GUTTER) / WIDTH / len(columns)
+    width = (WIDTH - _TIME_GUTTER - _KIND_GUTTER) / len(columns)
     heads = [
         el(
             "span",
-            el("b", name),
-            style=f"left:{100 * column_x(i, len(columns)) / WIDTH:.3f}%;width:{width:.3f}%",
+            el("b", name, style=f"font-size:{_head_size(name, width):.1f}px"),
+            style=f"left:{100 * column_x(i, len(columns)) / WIDTH:.3f}%;width:{100 * width / WIDTH:.3f}%",
         )
         for i, name in enumerate(columns)
     ]
     return el("div", el("div", *heads), class_="heads", aria_hidden="true")
+
+
+def _head_size(name: str, width: float) -> float:
+    """Pixels at which the longest word of a name fits its column, but not so few that nobody can read it."""
+    longest = max(map(len, name.split()), default=1)
+    return max(_HEAD_LEAST, min(_HEAD_MOST, (width - _HEAD_EDGES) / longest / _HEAD_CHARACTER))
 
 
 def _legend(report: Report) -> Markup:

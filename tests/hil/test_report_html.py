@@ -270,6 +270,10 @@ def test_messages_of_steps_side_by_side_stand_under_one_that_their_ends_take_par
     report = sample_report().model_copy(update={"steps": steps, "messages": messages})
     found = {step.name if step else None: [m.t_ms for m in of] for step, of in report.messages_by_step()}
     assert found == {"door": [50], "short": [15], "lamp": [60]}
+    backwards = report.model_copy(update={"steps": steps[::-1]}).messages_by_step()
+    assert [step.name for step, _ in backwards if step] == ["lamp", "short", "door"], (
+        "in the order of the steps"
+    )
 
 
 @given(start=st.floats(-1e6, 1e6), span=st.floats(1e-2, 1e7), most=st.integers(2, 12))
