@@ -13,7 +13,6 @@ import os
 import resource
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from hil.air.hci_port import HciPort
 from hil.air.ops import AirError, Identity
 from hil.air.snapshot import radios
 from hil.air.wifi import WifiRadio
+from hil.credentials import of_peer
 from hil.vm.link import Answer, Channel, Link
 
 FIRST_S = 20.0  # to the first JOIN; a start that nobody follows up ends
@@ -33,7 +33,6 @@ JOIN_S = 20.0  # for a connection to say who it is
 MAX_MEMBERS = 1024  # descriptors
 MAX_PART = 12 * 1024  # bytes of a snapshot in one frame
 _LOCK_AGAIN_S = 0.01
-_UCRED = struct.Struct("3i")  # pid, uid, gid
 
 # The channels of a member, by its kind.
 CHANNELS: dict[str, Callable[[Spectrum, Identity, Link], dict[int, Channel]]] = {
@@ -211,8 +210,7 @@ class Air:
             self._take(self._listening.accept()[0])
 
     def _take(self, sock: socket.socket) -> None:
-        _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if uid != os.getuid() or len(self._seats) >= MAX_MEMBERS:
+        if not of_peer(sock).same_user or len(self._seats) >= MAX_MEMBERS:
             sock.close()
         else:
             self._seats.add(Seat(self, sock))

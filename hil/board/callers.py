@@ -32,7 +32,7 @@ class Callers:
 
     async def _enter(self, caller: socket.socket, target: Target, inner: tuple[str, int], seed: str) -> None:
         resets = self._connections.resets
-        near = socket.socket()
+        near, port = socket.socket(), 0
         try:
             near.setblocking(False)
             narrow(near)
@@ -42,12 +42,11 @@ class Callers:
             port = near.getsockname()[1]
             self._names[port] = f"{target.address}:{caller.getpeername()[1]}"
             await asyncio.wait_for(asyncio.get_running_loop().sock_connect(near, inner), _ENTER_S)
+            await self._connections.join(near, caller, seed, target.passes, resets, WINDOW)
         except BaseException:
             near.close()
             end_with_reset(caller)
             caller.close()
             raise
-        try:
-            await self._connections.join(near, caller, seed, target.passes, resets, WINDOW)
         finally:
             self._names.pop(port, None)

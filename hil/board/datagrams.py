@@ -16,10 +16,12 @@ from typing import Protocol
 from hil.board import address
 from hil.board.routes import ANY, Routes, Target
 from hil.board.way import Quality, Way
+from hil.credentials import of_peer
 
 MAX_SOCKETS = 16  # of a board, as an ESP32 has
 MAX_WAITING = 256  # datagrams on their way to a socket, or from it
 MAX_SIZE = 65507
+MAX_GROUPS = 8  # multicast groups of a socket: MEMP_NUM_IGMP_GROUP of lwIP
 _CLAIM_S = 5.0  # for the VM to take what it has opened
 _FIRST_PEERS = 64  # that came by 127.0.0.1, and are answered from there
 _AT_ONCE = 64
@@ -88,6 +90,7 @@ class UdpSocket:
         self._peer: tuple[str, int] | None = None
         self._local_peers: deque[tuple[str, int]] = deque(maxlen=_FIRST_PEERS)
         self._outer: dict[str, socket.socket] = {}  # by what they are for
+        self._groups: dict[str, None] = {}
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._door.setblocking(False)
         self._door.bind(self.name)
@@ -98,28 +101,33 @@ class UdpSocket:
         self._late = loop.call_later(_CLAIM_S, self.close)
 
     def bind(self, host: str, port: int) -> None:
+        """A socket that is bound already leaves its port for the other one."""
         if self._board.at(port or -1) not in (None, self):
             self._board.sweep()
         if self._board.at(port or -1) not in (None, self):
             raise OSError(errno.EADDRINUSE, "the board has bound it already")
+        if self.port and port == self.port:
+            return
         own = self._add("own", self._board.routes.addresses.outer, port)
         self.port = own if port == 0 else port
-        with contextlib.suppress(OSError):
-            self._add("local", address.HOST, self.port)
-        with contextlib.suppress(OSError):
-            self._add("everybody", address.BROADCAST, self.port)
+        for what, at in (("local", address.HOST), ("everybody", address.BROADCAST)):
+            with contextlib.suppress(OSError):
+                self._add(what, at, self.port)
+        for group in self._groups:
+            self._enter(group)
 
     def connect(self, host: str, port: int) -> None:
         self._peer = (address.HOST if host == ANY else host, port)
 
     def join(self, group: str) -> None:
-        """A multicast group."""
+        """A multicast group. Raises OSError(EADDRNOTAVAIL) as lwIP, for what is none and for one too many."""
+        if not _is_multicast(group) or (group not in self._groups and len(self._groups) >= MAX_GROUPS):
+            raise OSError(errno.EADDRNOTAVAIL, "no multicast group, or too many")
         if not self.port:
             self.bind(ANY, 0)
-        if group not in self._outer:
-            self._add(group, group, self.port)
-            member = socket.inet_aton(group) + socket.inet_aton(address.HOST)
-            self._outer[group].setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        if group not in self._groups:
+            self._enter(group)
+            self._groups[group] = None
 
     def send(self, host: str, port: int, data: bytes) -> None:
         """Raises OSError where the chip would; what is lost later is nobody's concern."""
@@ -142,7 +150,7 @@ class UdpSocket:
     def _targets(self, host: str) -> list[Target]:
         routes = self._board.routes
         everybody = routes.everybody(host)
-        if everybody is None and int(host.partition(".")[0]) in _MULTICAST:
+        if everybody is None and _is_multicast(host):
             routes.target(host)  # or there is no way
             everybody = [*([host] if routes.site else ()), *routes.neighbours()]
         if everybody is None:
@@ -164,11 +172,11 @@ class UdpSocket:
             self._from(outer, port).sendto(data, (outer, port))
 
     def _from(self, outer: str, port: int) -> socket.socket:
-        if (outer, port) in self._local_peers:
+        if (outer, port) in self._local_peers and "local" in self._outer:
             return self._outer["local"]
         if address.is_local(outer) and not self._board.routes.up:
             return self._outer.get("local") or self._wide()
-        if outer.startswith("127.") or int(outer.partition(".")[0]) in _MULTICAST:
+        if outer.startswith("127.") or _is_multicast(outer):
             return self._outer["own"]
         return self._wide()
 
@@ -178,8 +186,21 @@ class UdpSocket:
             self._add("wide", ANY, 0)
         return self._outer["wide"]
 
+    def _enter(self, group: str) -> None:
+        self._add(group, group, self.port)
+        member = socket.inet_aton(group) + socket.inet_aton(address.HOST)
+        self._outer[group].setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+
+    def _drop(self, what: str) -> None:
+        sock = self._outer.pop(what, None)
+        if sock is not None:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+
     def _add(self, what: str, host: str, port: int) -> int:
-        """Its port."""
+        """Its port. Another that was for the same is closed: only its own goes on if there is no new one."""
+        if what != "own":
+            self._drop(what)
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
@@ -193,6 +214,7 @@ class UdpSocket:
         except BaseException:
             sock.close()
             raise
+        self._drop(what)
         self._outer[what] = sock
         asyncio.get_running_loop().add_reader(sock, self._arrived, what)
         return int(sock.getsockname()[1])
@@ -244,7 +266,15 @@ class UdpSocket:
                 self._inner.send(socket.inet_aton(host) + port.to_bytes(2, "big") + data)
 
     def _taken(self) -> None:
-        self._inner, _ = self._door.accept()
+        with contextlib.suppress(BlockingIOError):
+            inner, _ = self._door.accept()
+            if of_peer(inner).same_user:
+                self._take(inner)
+            else:  # anybody may find an abstract socket
+                inner.close()
+
+    def _take(self, inner: socket.socket) -> None:
+        self._inner = inner
         self._inner.setblocking(False)
         self._inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         loop = asyncio.get_running_loop()
@@ -264,3 +294,7 @@ class UdpSocket:
             pass  # with datagrams unread
         if self._inner is not None:
             self.close()
+
+
+def _is_multicast(host: str) -> bool:
+    return int(host.partition(".")[0]) in _MULTICAST

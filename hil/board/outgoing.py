@@ -15,7 +15,7 @@ from hil.board.servers import Servers
 
 CONNECT_S = 10.0
 SOON_S = 0.03  # for a peer to answer before the board goes on
-CLAIM_S = 20.0  # for the board to use what was resolved
+CLAIM_S = 20.0  # for the board to use what it was told
 NO_NAME = -202  # EAI_FAIL of lwIP, which MicroPython raises as OSError(-202)
 _SILENT = (
     errno.ENETUNREACH,
@@ -171,7 +171,7 @@ class Outgoing:
                 return
             peer = reaching.result()
             try:
-                near = await hole.open(caller)
+                near = await asyncio.wait_for(hole.open(caller), CLAIM_S)
             except BaseException:
                 peer.close()
                 raise

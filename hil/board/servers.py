@@ -67,6 +67,7 @@ class Server:
             task.cancel()
         for sock in (self._local, self._outer):
             if sock is not None:
+                asyncio.get_running_loop().remove_reader(sock)  # now: its number may be another's at once
                 sock.close()
 
     def _set(self, sock: socket.socket | None, wanted: bool) -> None:
@@ -111,13 +112,12 @@ class Servers:
 
     def bind(self, host: str, port: int) -> tuple[str, int]:
         """Where its VM is to bind instead. Raises OSError."""
+        if len(self._all) >= MAX_SERVERS or self._has(port):
+            self._sweep()
         if len(self._all) >= MAX_SERVERS:
             raise OSError(errno.ENOBUFS, "too many ports")
-        for each in tuple(self._all.values()):
-            if port == each.port and is_free(each.inner):  # its socket is gone and was not closed
-                self.close(each.inner[1])
-            elif port == each.port:
-                raise OSError(errno.EADDRINUSE, "the board has bound it already")
+        if self._has(port):
+            raise OSError(errno.EADDRINUSE, "the board has bound it already")
         server = Server(self._host, self._routes, port, address.is_local(host))
         self._all[server.inner[1]] = server
         return server.inner
@@ -138,6 +138,15 @@ class Servers:
         server = self._all.pop(inner, None)
         if server is not None:
             server.close()
+
+    def _has(self, port: int) -> bool:
+        return any(port == each.port for each in self._all.values())
+
+    def _sweep(self) -> None:
+        """Close those whose socket is gone and was not closed."""
+        for each in tuple(self._all.values()):
+            if is_free(each.inner):
+                self.close(each.inner[1])
 
     def close_all(self) -> None:
         for inner in tuple(self._all):

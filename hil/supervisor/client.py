@@ -5,12 +5,12 @@ import json
 import os
 import select
 import socket
-import struct
 import subprocess
 import sys
 import time
 from typing import Any
 
+from hil.credentials import of_peer
 from hil.supervisor import shelf
 from hil.supervisor.settings import Settings, Status
 
@@ -64,7 +64,7 @@ def ask(name: str, op: str, deadline: float | None = None, **details: Any) -> St
             sock.sendall(json.dumps({"op": op, **details}).encode() + b"\n")
             line = sock.makefile("rb").readline()
         except TimeoutError:
-            raise BoardError(f"board {name} does not answer; kill -9 {_peer(sock)} ends it") from None
+            raise BoardError(f"board {name} does not answer; kill -9 {of_peer(sock).pid} ends it") from None
         except OSError as error:
             raise BoardError(f"board {name} does not answer: {error}") from None
         finally:
@@ -72,12 +72,6 @@ def ask(name: str, op: str, deadline: float | None = None, **details: Any) -> St
     if not line:
         raise BoardError(f"board {name} ended; its log is {shelf.place(name) / shelf.LOG}")
     return _status(json.loads(line), name)
-
-
-def _peer(sock: socket.socket) -> int:
-    """Process at the other end."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[0])
 
 
 def stop(name: str) -> None:

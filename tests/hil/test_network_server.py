@@ -161,6 +161,21 @@ async def test_a_port_is_bound_once_and_again_when_it_was_let_go(tmp_path: Path)
         assert await did(board, forgotten + forgotten.removeprefix("del s\n")) == ""
 
 
+async def test_servers_that_are_forgotten_make_room(tmp_path: Path) -> None:
+    program = "for _ in range(40):\n    t = socket.socket()\n    t.bind(('', 0))\nprint('all')"
+    async with bare(tmp_path) as board:
+        assert await did(board, JOIN + program) == "all\n"
+
+
+async def test_a_caller_whom_nobody_takes_leaves_no_name(tmp_path: Path) -> None:
+    async with served(tmp_path) as (board, network, address):
+        await did(board, "import gc\ndel s\n_ = gc.collect()")
+        with pytest.raises(ConnectionResetError):
+            await echoed(address)
+        await network.flushed(DEADLINE)
+        assert [port for port in range(1 << 16) if network._callers.name(port)] == []
+
+
 async def test_a_board_is_its_own_peer(tmp_path: Path) -> None:
     program = """
 for host in ("127.0.0.1", "localhost", sta.ifconfig()[0]):

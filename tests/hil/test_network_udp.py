@@ -175,3 +175,31 @@ async def test_sockets_that_are_forgotten_make_room(tmp_path: Path) -> None:
     program = "import socket\nfor _ in range(50):\n    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nprint('all')"
     async with bare(tmp_path) as board:
         assert await did(board, program) == "all\n"
+
+
+async def test_a_socket_that_is_bound_again_leaves_its_port_to_others(
+    tmp_path: Path, peer: socket.socket
+) -> None:
+    group = "u.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes([239, 1, 2, 4]) + bytes(4))\n"
+    async with bare(tmp_path) as board:
+        address = (await did(board, JOIN + OPEN)).strip()
+        again = f"u.bind(('', {PORT}))\n" * 2 + group + f"u.bind(('', {PORT + 1}))\n"
+        assert await did(board, again) == ""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind((address, PORT))
+        peer.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        for host in (address, "239.1.2.4"):
+            peer.sendto(host.encode(), (host, PORT + 1))
+        assert await did(board, "print(sorted([u.recv(20) for _ in range(2)]))") == (
+            f"[b'{address}', b'239.1.2.4']\n"
+        )
+
+
+async def test_only_multicast_groups_are_joined_and_not_any_number_of_them(tmp_path: Path) -> None:
+    join = "u.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes({}) + bytes(4))"
+    several = "for n in range(9):\n    " + ERROR.format(join.format("[239, 1, 2, n]")).replace("\n", "\n    ")
+    async with bare(tmp_path) as board:
+        await did(board, JOIN + OPEN)
+        assert await did(board, ERROR.format(join.format("[127, 64, 0, 9]"))) == "99\n"
+        assert await did(board, several) == "99\n"
+        assert await did(board, join.format("[239, 1, 2, 0]")) == ""
