@@ -3,16 +3,23 @@
 What nobody can reach is told at once (`device_offline`), instead of after a command's life.
 """
 
+import asyncio
 from collections.abc import Collection
 from functools import partial
 
+import structlog
 from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import Session
 
+from cloud_api.db.database import StoreUnavailable
 from cloud_api.db.models import Device, Gateway
 from cloud_api.drops import Refused
 from cloud_api.fleet import Line
 from cloud_api.services import Cloud
+
+RETRY_S = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 async def heard(cloud: Cloud, site_id: str, device_id: str, at_ms: int) -> Line:
@@ -43,11 +50,23 @@ async def follow(cloud: Cloud) -> None:
     """Worker: with a gateway's session its whole site is gone, but for whom its next session has told of already."""
     while True:
         for gateway_id, left_ms in (await cloud.doorkeeper.departed()).items():
+            await _left(cloud, gateway_id, left_ms)
+
+
+async def _left(cloud: Cloud, gateway_id: str, left_ms: int) -> None:
+    """Try until the store takes it: nobody tells of it a second time."""
+    while True:
+        try:
             site_id = await cloud.db.read(partial(_site_of, gateway_id=gateway_id))
             if site_id is not None:
                 cloud.fleet.site_away(site_id, left_ms)
                 silent = (Device.site_id == site_id) & (Device.last_seen_at <= left_ms)
                 await cloud.db.write(partial(_mark, which=silent))
+            return
+        except StoreUnavailable as error:
+            cloud.metrics.worker_errors.labels("presence").inc()
+            log.error("departure_not_stored", gateway_id=gateway_id, error=str(error)[:300])
+            await asyncio.sleep(RETRY_S)
 
 
 def _mark(session: Session, which: ColumnElement[bool]) -> None:

@@ -27,6 +27,8 @@ from protocol.host.messages import parse
 from protocol.host.turns import Turns
 
 LEAVES = ("state", "log", "presence")
+# What a later word of the same device puts out of date. Counters do not tell what a state told.
+_OUTDATED_BY = {"state": {"state", "presence"}, "log": {"log", "presence"}, "presence": set(LEAVES)}
 RETRY_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -106,9 +108,11 @@ class Standing:
 
     def _put_back(self, words: Mapping[_Key, _Word]) -> None:
         """But what is out of date by now."""
-        newer = {key.device for key in self._words}
+        newer: dict[_Device, set[str]] = {}
+        for key in self._words:
+            newer.setdefault(key.device, set()).add(key.leaf)
         for key, word in words.items():
-            if key.device not in newer:
+            if _OUTDATED_BY[key.leaf].isdisjoint(newer.get(key.device, ())):
                 self._put(key, word)
 
     def _next(self) -> dict[_Key, _Word]:

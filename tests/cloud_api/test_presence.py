@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,23 @@ async def test_after_a_restart_of_the_cloud_nobody_is_there_until_heard(
         site = Site(api, gateway, device)
         assert not (await connected(site, device, False))["connected"]
         assert await unlock(site) == ("failed", "device_offline")
+
+
+async def test_a_site_that_leaves_while_the_store_takes_no_work_is_gone_later(
+    own_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    async with own_cloud.api(own_cloud.new_organisation()) as api:
+        gateway = await open_site(own_cloud, api, tmp_path / "gateway")
+        assert own_cloud.process is not None
+        pid = own_cloud.process.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        async with gateway.connected():
+            device = await open_device(api, gateway)
+            await device.come_up(api)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, limits[1]))
+        failed = 'latchwork_worker_errors_total{worker="presence"}'
+        async with asyncio.timeout(10):
+            while failed not in (await api.get("/metrics")).text:  # noqa: ASYNC110  (nothing tells)
+                await asyncio.sleep(0.05)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+        await connected(Site(api, gateway, device), device, False)
