@@ -151,6 +151,10 @@ class Link:
             payload = await answer
             if queue.task is me:
                 self._reply(frame, payload)
+        except asyncio.CancelledError:
+            if me is None or me.cancelling():
+                raise
+            self._failed(frame, OSError(errno.ECANCELED, "ended by the channel itself"))
         except Exception as error:
             if queue.task is me:
                 self._failed(frame, error)

@@ -48,7 +48,8 @@ def test_payload_over_the_limit_is_neither_sent_nor_received() -> None:
 
 
 class Echo:
-    """Answers ``op`` 0 at once, 1 when released, 2 with an error, 3 with a bug, 4 as 1, and does not let itself be cancelled."""
+    """Answers ``op`` 0 at once, 1 when released, 2 with an error, 3 with a bug, 4 as 1, and does not let itself be cancelled,
+    5 by a task that ``gate`` cancels."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -61,6 +62,8 @@ class Echo:
             return self._later(payload)
         if op == 4:
             return self._stubborn(payload)
+        if op == 5:
+            return self._cancelled()
         if op == 2:
             raise OSError(errno.EBUSY, "busy")
         if op == 3:
@@ -70,6 +73,12 @@ class Echo:
     async def _later(self, payload: bytes) -> bytes:
         await self.gate.wait()
         return payload
+
+    async def _cancelled(self) -> bytes:
+        await self.gate.wait()
+        task = asyncio.ensure_future(self._later(b""))
+        task.cancel()
+        return await task
 
     async def _stubborn(self, payload: bytes) -> bytes:
         with contextlib.suppress(asyncio.CancelledError):
@@ -177,6 +186,15 @@ async def test_answer_that_outlives_its_vm_is_given_to_nobody_and_holds_up_nothi
     assert await rig.receive(1) == [(wire.REPLY, 2, b"sync")]
     rig.echo.gate.set()
     assert await rig.receive(2) == [(wire.REPLY, 1, b"new"), (wire.REPLY, 1, b"behind")]
+
+
+async def test_an_answer_that_its_channel_gives_up_is_an_error_and_holds_up_nothing(rig: Rig) -> None:
+    rig.send(wire.CALL, 1, 5, b"")
+    rig.send(wire.CALL, 1, 0, b"behind")
+    rig.echo.gate.set()
+    given_up, behind = await rig.receive(2)
+    assert (given_up[0], int.from_bytes(given_up[2], "little")) == (wire.ERROR, errno.ECANCELED)
+    assert behind == (wire.REPLY, 1, b"behind")
 
 
 async def test_vm_that_does_not_read_cannot_grow_the_bench(rig: Rig) -> None:
