@@ -146,7 +146,7 @@ class Console:
             data = os.read(self._vm_master, _CHUNK)
         except BlockingIOError:
             return False
-        self._show(data if self._newlines.binary else self._frames.cut(data))
+        self._show(self._frames.rest() + data if self._newlines.binary else self._frames.cut(data))
         return True
 
     def _show(self, data: bytes) -> None:

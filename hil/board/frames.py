@@ -6,7 +6,9 @@ from pathlib import Path
 MODULES = Path(__file__).resolve().parents[1] / "vm" / "modules"
 _NAMES = "|".join(sorted(re.escape(path.stem) for path in MODULES.glob("*.py")))
 _FRAME = re.compile(rf'(?m)^  File "(?:{_NAMES})", line \d+, in [^\r\n]*\r*\n'.encode())
-_BEGUN = re.compile(rb"(?m)^(?: {1,2}|  F[^\n]*)\Z")  # a line that may become a frame
+_HEAD = b'  File "'
+_HEADS = b"|".join(re.escape(_HEAD[:size]) for size in range(1, len(_HEAD)))
+_BEGUN = re.compile(rb"(?m)^(?:" + _HEADS + b"|" + _HEAD + rb"[^\n]*)\Z")  # a line that may become a frame
 MAX_HELD = 200  # bytes of such a line, which wait for its end
 
 

@@ -50,6 +50,7 @@ def test_a_line_that_only_begins_as_a_frame_is_not_kept_back_for_long() -> None:
     frames = Frames()
     assert frames.cut(b'ab\n  File "mach') == b"ab\n"
     assert frames.rest() == b'  File "mach'
-    long = b"  F" + b"x" * MAX_HELD
+    long = b'  File "' + b"x" * MAX_HELD
     assert frames.cut(b"\n" + long) == b"\n" + long
     assert frames.cut(b">>> ") == b">>> "
+    assert frames.cut(b"\n  Filename: ") == b"\n  Filename: "
