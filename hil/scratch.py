@@ -21,9 +21,11 @@ class Scratch:
         prefix = f"latchwork-{what}-"
         sweep(prefix)
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
-        self._lock = os.open(self.path / f"{_LOCK}.new", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        (self.path / f"{_LOCK}.new").rename(self.path / _LOCK)  # nobody finds it before it is locked
+        try:
+            self._lock = _lock(self.path)
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def keep(self) -> None:
         """It is somebody's now: nothing removes it any more."""
@@ -40,6 +42,15 @@ class Scratch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.remove()
+
+
+def _lock(folder: Path) -> int:
+    """Its descriptor."""
+    new = folder / f"{_LOCK}.new"
+    fd = os.open(new, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    new.rename(folder / _LOCK)  # nobody finds it before it is locked
+    return fd
 
 
 def sweep(prefix: str) -> None:

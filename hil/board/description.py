@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 SD_BLOCK = 512
 BOARDS = Path(__file__).resolve().parents[1] / "boards"
 
-PinNumber = Annotated[int, Field(ge=0, le=48)]
+MAX_GPIO = 48
+PinNumber = Annotated[int, Field(ge=0, le=MAX_GPIO)]
 Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from hil.board.description import Description
+from hil.board.description import MAX_GPIO, Description
 from hil.rig.hints import near
 
 LEVEL = "level"
-MAX_GPIO = 48
 # Controls that somebody moves: part, control, and the contact of the door model.
 CONTROLS = {
     ("dps", "open"): "leaf",

@@ -1,11 +1,11 @@
 """The process that board VMs are forked from: MicroPython preloaded, no threads, no event loop.
 
-Run as ``python -m hil.vm.zygote CONTROL ORDERS MODULES``; the client is ``hil/vm/spawner.py``. The first two are Unix SEQPACKET
-sockets. An order with all that a VM needs, and its two descriptors (terminal, board link), lies ready in the second before the
-first says ``FORK``: the child takes it. Answers are lines in the first: ``started ORDER PID`` and ``failed ORDER WHY`` by the
-child, ``ended PID STATUS`` by the zygote. MODULES is a folder of compiled modules whose names no VM has in its heap. Every
-process here dies with its parent (PR_SET_PDEATHSIG), and the zygote also ends when its control socket does, so a killed bench
-leaves nothing.
+Run as ``python -m hil.vm.zygote CONTROL ORDERS MODULES NICENESS``; the client is ``hil/vm/spawner.py``. The first two are Unix
+SEQPACKET sockets. An order with all that a VM needs, and its two descriptors (terminal, board link), lies ready in the second
+before the first says ``FORK``: the child takes it. Answers are lines in the first: ``started ORDER PID`` and ``failed ORDER
+WHY`` by the child, ``ended PID STATUS`` by the zygote. MODULES is a folder of compiled modules whose names no VM has in its
+heap, NICENESS that of the VMs. Every process here dies with its parent (PR_SET_PDEATHSIG), and the zygote also ends when its
+control socket does, so a killed bench leaves nothing.
 
 A page that the zygote writes to between two forks is one that no two VMs share, and so is one that a child writes to: every
 line of Python does (reference counts). That was most of a VM's memory. So the zygote does little but fork, and a child does
