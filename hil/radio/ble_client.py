@@ -81,7 +81,8 @@ class Bearer:
             self._response.set_exception(Refused(errors.ENOTCONN))
 
     def on_gatt_pdu(self, pdu: Any) -> None:
-        if isinstance(pdu, _PUSHED) and self._incoming.qsize() >= MAX_PUSHED:
+        room = MAX_PUSHED + (not isinstance(pdu, _PUSHED))  # for the one response that a server may send
+        if self._incoming.qsize() >= room:
             log.warning("notification_lost", board=self._client.host.name, connection=self.number)
         else:
             self._incoming.put_nowait(pdu)

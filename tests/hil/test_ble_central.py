@@ -3,10 +3,13 @@
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from bumble import att
 
-from hil.radio.ble_host import HOST_BUFFERS
+from hil.radio.ble_client import MAX_PUSHED, GattClient
+from hil.radio.ble_host import HOST_BUFFERS, BleHost
 from hil.radio.controller import BUFFERS
 from hil.radio.medium import Medium
 from hil.radio.path_loss import Position
@@ -312,3 +315,15 @@ async def test_a_program_that_sends_faster_than_the_radio_runs_out_of_memory(tmp
             await board.do(line.replace("n)", "1)"))
             await other.irq(event)
     await medium.aclose()
+
+
+async def test_what_a_server_pushes_at_a_client_that_does_not_read_has_a_bound() -> None:
+    client = GattClient(BleHost(None, "client", lambda _op, _payload: None))
+    connection = SimpleNamespace(handle=1)
+    client.connected(connection)
+    bearer = connection.gatt_client
+    for _ in range(2 * MAX_PUSHED):
+        bearer.on_gatt_pdu(att.ATT_Handle_Value_Notification(attribute_handle=1, attribute_value=b""))
+        bearer.on_gatt_pdu(att.ATT_Write_Response())
+    assert bearer._incoming.qsize() == MAX_PUSHED + 1
+    bearer.broken()
