@@ -1,12 +1,22 @@
 """What makes an air's start short: dataclasses whose methods were compiled before, and a radio that is loaded early."""
 
+import asyncio
 import dataclasses
+import errno
 import marshal
+import socket
 from pathlib import Path
 
 import pytest
 
+from hil.air.early_radio import ACTIVE, WAKE, EarlyRadio, Spectrum
+from hil.air.ops import BLE, Identity
 from hil.air.precompiled import precompiled
+from hil.radio.ble_ops import CONFIG_GET
+from hil.vm import wire
+from hil.vm.link import Link
+
+DEADLINE = 20.0
 
 
 def point(folder: Path) -> object:
@@ -59,3 +69,37 @@ def test_a_damaged_file_is_written_again(tmp_path: Path, damage: bytes) -> None:
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert point(tmp_path / "file" / "cache") is not None
+
+
+async def test_a_radio_that_is_woken_is_loaded_before_anybody_switches_it_on() -> None:
+    spectrum = Spectrum()
+    EarlyRadio(spectrum, Identity("board", bytes(6)), Link("board")).handle(WAKE, b"")
+    assert spectrum._loading is not None
+    medium = await asyncio.wait_for(spectrum._loading, DEADLINE)
+    await medium.aclose()
+
+
+async def test_a_vm_that_resets_while_its_radio_comes_on_leaves_one_that_answers() -> None:
+    spectrum, link = Spectrum(), Link("board")
+    radio = EarlyRadio(spectrum, Identity("board", bytes(6)), link)
+    link.attach(BLE, radio)
+    ours, vm = socket.socketpair()
+    link.connect(ours)
+    decoder, frames = wire.Decoder(), list[wire.Frame]()
+    with vm:
+        vm.setblocking(False)
+        calls = (ACTIVE, b"\1"), (CONFIG_GET, b"mac")
+        vm.send(b"".join(wire.encode(wire.CALL, BLE, op, payload) for op, payload in calls))
+        async with asyncio.timeout(DEADLINE):
+            while radio._radio is None:  # noqa: ASYNC110  (nothing tells)
+                await asyncio.sleep(0)
+            radio.vm_lost()
+            vm.send(wire.encode(wire.CALL, BLE, ACTIVE, b"\0"))
+            while len(frames) < 3:
+                frames += decoder.feed(await asyncio.get_running_loop().sock_recv(vm, 4096))
+    link.disconnect()
+    medium = await spectrum.ready()
+    await medium.aclose()
+    on, asked, off = frames
+    assert (on.kind, asked.kind, off.kind) == (wire.REPLY, wire.ERROR, wire.REPLY)
+    assert int.from_bytes(asked.payload, "little") in (errno.ECANCELED, errno.ENODEV)
