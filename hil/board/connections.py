@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from hil.board.passage import Passage
 from hil.board.routes import Routes
 from hil.board.way import Quality
+from hil.log import Log
+
+log = Log(__name__)
 
 MAX_CONNECTIONS = 64  # of a board, those that are being made among them
 
@@ -98,5 +101,6 @@ class Connections:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # the end of a connection is no news
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OSError):  # those are how connections end
+            log.error("connection_failed", exc_info=error)

@@ -89,14 +89,14 @@ class Outgoing:
         reaching = asyncio.ensure_future(self._cross(target, port, refused))
         try:
             soon, _ = await asyncio.wait({reaching}, timeout=SOON_S)
+            if not soon:
+                hole, inner = Hole(), self._routes.addresses.inner
+                caller = (inner, bound or free_port(inner))
+                self._connections.spawn(self._join_later(hole, caller, reaching, target.passes))
+                return [(address.HOST, hole.port), caller]
         except BaseException:
             reaching.cancel()
             raise
-        if not soon:
-            hole, inner = Hole(), self._routes.addresses.inner
-            caller = (inner, bound or free_port(inner))
-            self._connections.spawn(self._join_later(hole, caller, reaching, target.passes))
-            return [(address.HOST, hole.port), caller]
         with socket.socket() as door:
             narrow(door)
             door.bind((address.HOST, 0))
