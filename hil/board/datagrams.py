@@ -78,10 +78,12 @@ class Datagrams:
 
 
 class UdpSocket:
-    """``bind``, ``connect``, ``join`` and ``send`` are the VM's; ``port`` is 0 until it has one."""
+    """``bind``, ``connect``, ``join`` and ``send`` are the VM's; ``port`` is 0 until it has one. ``local_only``: it is bound to
+    127.0.0.1, which nobody else reaches."""
 
     def __init__(self, board: Datagrams, number: int, seed: str) -> None:
         self.port = 0
+        self.local_only = False
         self.name = b"\0latchwork udp " + secrets.token_hex(8).encode()
         self._board = board
         self._number = number
@@ -106,6 +108,7 @@ class UdpSocket:
             self._board.sweep()
         if self._board.at(port or -1) not in (None, self):
             raise OSError(errno.EADDRINUSE, "the board has bound it already")
+        self.local_only = address.is_local(host)
         if self.port and port == self.port:
             return
         own = self._add("own", self._board.routes.addresses.outer, port)
@@ -164,7 +167,8 @@ class UdpSocket:
         own = self._board.at(port)
         routes = self._board.routes
         if own is not None and (address.is_local(outer) or outer == routes.addresses.outer):
-            own.deliver(outer, self.port, data)
+            if address.is_local(outer) or not own.local_only:
+                own.deliver(outer, self.port, data)
             return
         if address.is_board(outer):
             port = address.outer_port(port)
@@ -230,6 +234,8 @@ class UdpSocket:
 
     def _hear(self, what: str, host: str, port: int, data: bytes) -> None:
         """From outside."""
+        if self.local_only and what != "local":
+            return
         by_local = what in ("local", "wide")
         target = Target(host, lambda: True) if by_local else self._board.routes.named(host)
         if what == "local" and (host, port) not in self._local_peers:

@@ -195,6 +195,21 @@ async def test_a_socket_that_is_bound_again_leaves_its_port_to_others(
         )
 
 
+async def test_a_socket_bound_to_the_board_itself_hears_nobody_else(
+    tmp_path: Path, peer: socket.socket
+) -> None:
+    async with bare(tmp_path) as board:
+        address = (await did(board, JOIN + OPEN)).strip()
+        await did(board, f"u.bind(('127.0.0.1', {PORT}))")
+        peer.sendto(b"others", (address, PORT))
+        own = f"v = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n_ = v.sendto(b'own', ({address!r}, {PORT}))\n"
+        own += f"_ = v.sendto(b'loop', ('127.0.0.1', {PORT}))\nprint(u.recv(9))\n"
+        assert await did(board, own) == "b'loop'\n"
+        assert (
+            await did(board, "u.settimeout(0.05)\n" + ERROR.format("u.recv(9)")) == "[Errno 110] ETIMEDOUT\n"
+        )
+
+
 async def test_only_multicast_groups_are_joined_and_not_any_number_of_them(tmp_path: Path) -> None:
     join = "u.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes({}) + bytes(4))"
     several = "for n in range(9):\n    " + ERROR.format(join.format("[239, 1, 2, n]")).replace("\n", "\n    ")
