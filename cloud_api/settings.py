@@ -41,7 +41,7 @@ BACK_OFF_S = (0.1, 10.0)
 # Messages waiting for the store. Beyond it they are dropped: senders keep them until they are acknowledged.
 INGEST_QUEUE = 2_000
 INGEST_BATCH = 64
-# Devices of which something new waits for the store: some 1 KiB each. Beyond it the site with most of them loses.
+# Words of devices that wait for the store, one of each kind: some 1 KiB each. Beyond it the site with most of them loses.
 STANDING_QUEUE = 20_000
 # Requests for pieces of files, from all sites. Beyond it they are dropped: devices ask again.
 FETCH_QUEUE = 500

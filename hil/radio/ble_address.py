@@ -59,7 +59,8 @@ class OwnAddress:
 
     def _expired(self) -> None:
         self.stop()
-        self._host.spawn(self._draw())
+        if self._host.addr_mode == RPA:  # not if another was chosen while the last one was drawn
+            self._host.spawn(self._draw())
 
     async def _set(self, address: hci.Address) -> None:
         device = self._station.device

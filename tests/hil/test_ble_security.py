@@ -310,15 +310,19 @@ async def seen_at(scanner: BleVm) -> tuple[int, bytes]:
     return kind, address
 
 
+async def chosen_mode(stack: BleStack, mode: int) -> None:
+    chosen = stack.handle(ble_ops.CONFIG_SET, b"addr_mode=%c" % mode)
+    assert chosen is not None
+    assert not isinstance(chosen, bytes)
+    await chosen
+
+
 def test_a_private_address_lasts_a_quarter_of_an_hour() -> None:
     async def addresses() -> list[object]:
         stack = BleStack(Medium(), "board", lambda _op, _payload: None, bytes(6), None)
         await stack.start(False)
         found = []
-        chosen = stack.handle(ble_ops.CONFIG_SET, b"addr_mode=\2")
-        assert chosen is not None
-        assert not isinstance(chosen, bytes)
-        await chosen
+        await chosen_mode(stack, 2)
         for _ in range(4):
             found.append(stack.station.controller.random_address)
             await asyncio.sleep(RPA_TIMEOUT_S / 2 + 1e-3)
@@ -328,6 +332,24 @@ def test_a_private_address_lasts_a_quarter_of_an_hour() -> None:
     first, same, second, still = run(addresses())
     assert first == same
     assert second == still != first
+
+
+def test_an_address_that_was_chosen_as_the_private_one_ran_out_stays() -> None:
+    async def addresses() -> tuple[object, object]:
+        medium = Medium()
+        stack = BleStack(medium, "board", lambda _op, _payload: None, bytes(6), None)
+        await stack.start(False)
+        await chosen_mode(stack, 2)
+        medium.expire_addresses()
+        await asyncio.sleep(0)  # the next one is being drawn
+        await chosen_mode(stack, 1)
+        await asyncio.sleep(1.5 * RPA_TIMEOUT_S)
+        found = stack.station.controller.random_address, stack.station.device.static_address
+        await stack.stop()
+        return found
+
+    now, chosen = run(addresses())
+    assert now == chosen
 
 
 async def test_a_bonded_peers_subscription_ends_with_its_connection(boards: list[BleVm]) -> None:
