@@ -10,7 +10,8 @@ import pytest
 from tests.hil.test_vm_executable import BOARD, run
 
 DEADLINE = 40.0
-HERE = "import network, time\nN = network.WLAN\nap, sta = N(N.IF_AP), N(N.IF_STA)\n"
+SEEN = ("192.168.4.2", 7)  # where the access point tells its first station that it has noticed it
+HERE = "import network, socket, time\nN = network.WLAN\nap, sta = N(N.IF_AP), N(N.IF_STA)\n"
 WAIT = """
 def wait(f):
     end = time.ticks_add(time.ticks_ms(), 20000)
@@ -30,6 +31,7 @@ ap.config(ssid="bench", key="correct horse", security=N.SEC_WPA2, channel=8)
 print("up")
 wait(ap.isconnected)
 print("joined", ap.status("stations"))
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"seen", {SEEN})
 wait(lambda: not ap.isconnected())
 print("left")
 sys.stdin.readline()
@@ -66,8 +68,12 @@ print(found[0][2:], len(found[0][1]))
 sta.connect("bench", "wrong")
 wait(lambda: sta.status() == network.STAT_WRONG_PASSWORD)
 sta.disconnect()
+told = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+told.bind(("0.0.0.0", {SEEN[1]}))
 sta.connect("bench", "correct horse")
 wait(sta.isconnected)
+told.settimeout(20)
+told.recv(4)
 print(sta.status() == network.STAT_GOT_IP, sta.ifconfig(), sta.config("channel"), sta.status("rssi"))
 print(sta.config("mac") == N().config("mac"), sta.config("ssid"))
 sta.disconnect()
