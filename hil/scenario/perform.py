@@ -102,6 +102,7 @@ async def exhaust(scenario: Scenario, world: World, case: Case, about: Exhaustiv
 async def _lap(scenario: Scenario, unit: Unit, case: Case, write: int, where: str) -> bool:
     """One run of the steps; whether the power was cut in it. The board runs again afterwards."""
     await _settled(unit)
+    unit.target.console.skip()  # what the board said before is no answer to what the steps do
     wired(unit.target.flash_faults, FLASH_FAULTS).cut_power_at(write, where)
     cut = await _cut_short(scenario, unit, case.steps)
     unit.target.console.skip()  # what follows is about what comes after the cut

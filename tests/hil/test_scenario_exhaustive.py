@@ -62,6 +62,15 @@ def test_a_cut_between_two_writes_is_found_and_told_with_its_place(tmp_path: Pat
     assert "torn" in ran.out
 
 
+def test_what_a_board_says_before_a_lap_ends_none_of_its_steps(tmp_path: Path) -> None:
+    """The button is still held when the board comes back, so that it writes, and says so, before it is released."""
+    afterwards = AFTERWARDS.replace("  - release: rex\n", "  - delay: 300ms\n  - release: rex\n")
+    path = scenario(tmp_path, STEPS, PAIR.format(change=CARELESS, limit=60) + afterwards, "pair.yaml")
+    ran = latchwork("run", path)
+    assert ran.code == 1, ran.out
+    assert "after a power cut before write " in ran.out
+
+
 def test_what_withstands_every_cut_passes_and_tells_how_many_they_were(tmp_path: Path) -> None:
     ran = latchwork("run", pair(tmp_path, ONE_FILE))
     assert ran.code == 0, ran.out
