@@ -57,6 +57,17 @@ def apart(medium: Medium) -> Iterator[None]:
         medium.place(controller, None)
 
 
+@contextlib.asynccontextmanager
+async def linked(medium: Medium, folder: Path) -> AsyncIterator[tuple[BleVm, BleVm, int, int]]:
+    """A central, a peripheral with SERVICES, and their handles of the connection."""
+    async with vms(medium, folder, 2) as boards:
+        central, peripheral = boards
+        for board in boards:
+            await board.do("ble.active(True)")
+        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
+        yield central, peripheral, *await connect(central, peripheral)
+
+
 async def test_a_scan_finds_data_and_responses_of_what_advertises(boards: list[BleVm]) -> None:
     central, peripheral, _ = boards
     kind, address = await peripheral.advertise(ble.FLAGS, resp_data=b"\x04\x09abc")
@@ -261,12 +272,7 @@ async def test_off_and_on_begins_anew(boards: list[BleVm]) -> None:
 
 async def test_what_arrives_together_is_told_in_the_order_in_which_it_was_sent(tmp_path: Path) -> None:
     medium = Medium(paced=True)  # the answer and the notification wait for the same event
-    async with vms(medium, tmp_path, 2) as boards:
-        central, peripheral = boards
-        for board in boards:
-            await board.do("ble.active(True)")
-        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
-        conn, theirs = await connect(central, peripheral)
+    async with linked(medium, tmp_path) as (central, peripheral, conn, theirs):
         for number in range(3):
             await central.do(f"ble.gattc_write({conn}, {VALUE_HANDLE}, 'x', 1)")
             await peripheral.irq(ble.GATTS_WRITE)
@@ -280,12 +286,7 @@ async def test_what_arrives_together_is_told_in_the_order_in_which_it_was_sent(t
 
 async def test_all_that_was_going_on_ends_before_a_connection_that_is_lost(tmp_path: Path) -> None:
     medium = Medium(paced=True)
-    async with vms(medium, tmp_path, 2) as boards:
-        central, peripheral = boards
-        for board in boards:
-            await board.do("ble.active(True)")
-        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
-        conn, theirs = await connect(central, peripheral)
+    async with linked(medium, tmp_path) as (central, peripheral, conn, theirs):
         for metres, controller in enumerate(medium.controllers):
             medium.place(controller, Position(metres * 5000, 0))
         await central.do(f"ble.gattc_read({conn}, {VALUE_HANDLE})")
@@ -296,8 +297,8 @@ async def test_all_that_was_going_on_ends_before_a_connection_that_is_lost(tmp_p
             await central.error(f"ble.gattc_read({conn}, {VALUE_HANDLE})") == errno.ENOMEM
         )  # four at a time
         await peripheral.do(f"ble.gatts_indicate({theirs}, {VALUE_HANDLE}, 'x')")
-        for board in boards:
-            await board.irq(ble.PERIPHERAL_DISCONNECT if board is central else ble.CENTRAL_DISCONNECT)
+        await central.irq(ble.PERIPHERAL_DISCONNECT)
+        await peripheral.irq(ble.CENTRAL_DISCONNECT)
         ended = [(event, fields[-1]) for event, fields in central.events[1:-1]]
         lost = 7  # BLE_HS_ENOTCONN
         assert ended == [
@@ -310,13 +311,9 @@ async def test_all_that_was_going_on_ends_before_a_connection_that_is_lost(tmp_p
 
 async def test_a_program_that_sends_faster_than_the_radio_runs_out_of_memory(tmp_path: Path) -> None:
     medium = Medium(paced=True)
-    async with vms(medium, tmp_path, 2) as boards:
-        central, peripheral = boards
-        for board in boards:
-            await board.do("ble.active(True)")
+    async with linked(medium, tmp_path) as (central, peripheral, conn, theirs):
+        for board in (central, peripheral):
             await board.do(f"exec({FLOOD!r}, globals())")
-        await peripheral.do(f"ble.gatts_register_services({SERVICES})")
-        conn, theirs = await connect(central, peripheral)
         for board, event, line in (
             (peripheral, ble.NOTIFY, f"ble.gatts_notify({theirs}, {VALUE_HANDLE}, str(n))"),
             (central, ble.GATTS_WRITE, f"ble.gattc_write({conn}, {VALUE_HANDLE}, str(n))"),

@@ -76,6 +76,67 @@ def timezone() -> list[Vector]:
     return out
 
 
+# Name, windows, zone, seconds from that Monday, uncertainty, whether it is allowed.
+_WEEK = (
+    ("office_at_eight", OFFICE, "UTC0", 8 * _HOUR, 0, True),
+    ("office_perhaps_before_eight", OFFICE, "UTC0", 8 * _HOUR, 1, False),
+    ("office_in_its_last_second", OFFICE, "UTC0", 18 * _HOUR - 1, 0, True),
+    ("office_at_six", OFFICE, "UTC0", 18 * _HOUR, 0, False),
+    ("office_on_saturday", OFFICE, "UTC0", 5 * _DAY + 12 * _HOUR, 0, False),
+    ("office_an_hour_east", OFFICE, BERLIN, 7 * _HOUR, 0, True),
+    ("office_eight_hours_west", OFFICE, "<-08>8", _DAY + 1 * _HOUR, 0, True),
+    ("night_before_midnight", NIGHT, "UTC0", 23 * _HOUR, 5, True),
+    ("night_over_midnight", NIGHT, "UTC0", _DAY, 5, True),
+    ("night_after_midnight", NIGHT, "UTC0", _DAY + 5 * _HOUR, 5, True),
+    ("night_is_over", NIGHT, "UTC0", _DAY + 6 * _HOUR, 0, False),
+    ("night_of_sunday", NIGHT, "UTC0", 3 * _HOUR, 0, False),
+    ("whole_day", window_row(1, 1, 0, 0, 1440), "UTC0", _DAY - 1, 0, True),
+    ("whole_day_written_otherwise", window_row(1, 1, 0, 0, 0), "UTC0", _DAY - 1, 0, True),
+    (
+        "two_days_that_touch",
+        window_row(1, 1, 0, 0, 1440) + window_row(1, 2, 0, 0, 1440),
+        "UTC0",
+        _DAY,
+        1,
+        True,
+    ),
+    (
+        "two_days_with_a_minute_between",
+        window_row(1, 1, 0, 0, 1439) + window_row(1, 2, 0, 0, 1440),
+        "UTC0",
+        _DAY,
+        1,
+        False,
+    ),
+    ("all_week", window_row(1, 127, 0, 0, 1440), "UTC0", 7 * _DAY, _DAY // 2 - 1, True),
+    (
+        "all_week_for_longer_than_a_day",
+        window_row(1, 127, 0, 0, 1440),
+        "UTC0",
+        7 * _DAY,
+        _DAY // 2,
+        False,
+    ),
+    ("no_window", "", "UTC0", 12 * _HOUR, 0, False),
+    ("window_of_another_schedule", window_row(2, 127, 0, 0, 1440), "UTC0", 12 * _HOUR, 0, False),
+    ("no_weekday", window_row(1, 0, 0, 0, 1440), "UTC0", 12 * _HOUR, 0, False),
+)
+# Name, first and last minute of a window on Sundays in Berlin, time, uncertainty, whether it is allowed.
+_CHANGES = (
+    ("skipped_hour_before", 60, 150, _SPRING - 1, 0, True),
+    ("skipped_hour_begins_after_the_change", 150, 240, _SPRING, 0, True),
+    ("skipped_hour_ends_with_the_change", 60, 150, _SPRING, 0, False),
+    ("skipped_hour_is_all_of_it", 120, 180, _SPRING, 0, False),
+    ("skipped_hour_lies_within", 60, 240, _SPRING, 5, True),
+    ("skipped_hour_is_not_certain_to_be_within", 60, 180, _SPRING, 1, False),
+    ("repeated_hour_first_pass", 120, 150, _AUTUMN - _HOUR, 0, True),
+    ("repeated_hour_between", 120, 150, _AUTUMN - 1, 0, False),
+    ("repeated_hour_second_pass", 120, 150, _AUTUMN, 0, True),
+    ("repeated_hour_both", 120, 180, _AUTUMN, 3599, True),
+    ("repeated_hour_begins_in_it", 150, 240, _AUTUMN, 1, False),
+)
+
+
 def schedule() -> list[Vector]:
     out = _tables()
     given: dict[str, Any] = {"number": 1, "windows": OFFICE, "holidays": "", "tz": "UTC0", "t": 0, "u": 0}
@@ -83,64 +144,9 @@ def schedule() -> list[Vector]:
     def asked(name: str, t: int, u: int, allowed: bool, **changes: object) -> None:
         out.append(good(name, "schedule", {**given, "t": t, "u": u, **changes}, allowed))
 
-    for name, window, tz, t, u, allowed in (
-        ("office_at_eight", OFFICE, "UTC0", 8 * _HOUR, 0, True),
-        ("office_perhaps_before_eight", OFFICE, "UTC0", 8 * _HOUR, 1, False),
-        ("office_in_its_last_second", OFFICE, "UTC0", 18 * _HOUR - 1, 0, True),
-        ("office_at_six", OFFICE, "UTC0", 18 * _HOUR, 0, False),
-        ("office_on_saturday", OFFICE, "UTC0", 5 * _DAY + 12 * _HOUR, 0, False),
-        ("office_an_hour_east", OFFICE, BERLIN, 7 * _HOUR, 0, True),
-        ("office_eight_hours_west", OFFICE, "<-08>8", _DAY + 1 * _HOUR, 0, True),
-        ("night_before_midnight", NIGHT, "UTC0", 23 * _HOUR, 5, True),
-        ("night_over_midnight", NIGHT, "UTC0", _DAY, 5, True),
-        ("night_after_midnight", NIGHT, "UTC0", _DAY + 5 * _HOUR, 5, True),
-        ("night_is_over", NIGHT, "UTC0", _DAY + 6 * _HOUR, 0, False),
-        ("night_of_sunday", NIGHT, "UTC0", 3 * _HOUR, 0, False),
-        ("whole_day", window_row(1, 1, 0, 0, 1440), "UTC0", _DAY - 1, 0, True),
-        ("whole_day_written_otherwise", window_row(1, 1, 0, 0, 0), "UTC0", _DAY - 1, 0, True),
-        (
-            "two_days_that_touch",
-            window_row(1, 1, 0, 0, 1440) + window_row(1, 2, 0, 0, 1440),
-            "UTC0",
-            _DAY,
-            1,
-            True,
-        ),
-        (
-            "two_days_with_a_minute_between",
-            window_row(1, 1, 0, 0, 1439) + window_row(1, 2, 0, 0, 1440),
-            "UTC0",
-            _DAY,
-            1,
-            False,
-        ),
-        ("all_week", window_row(1, 127, 0, 0, 1440), "UTC0", 7 * _DAY, _DAY // 2 - 1, True),
-        (
-            "all_week_for_longer_than_a_day",
-            window_row(1, 127, 0, 0, 1440),
-            "UTC0",
-            7 * _DAY,
-            _DAY // 2,
-            False,
-        ),
-        ("no_window", "", "UTC0", 12 * _HOUR, 0, False),
-        ("window_of_another_schedule", window_row(2, 127, 0, 0, 1440), "UTC0", 12 * _HOUR, 0, False),
-        ("no_weekday", window_row(1, 0, 0, 0, 1440), "UTC0", 12 * _HOUR, 0, False),
-    ):
+    for name, window, tz, t, u, allowed in _WEEK:
         asked(name, _MONDAY + t, u, allowed, windows=window, tz=tz)
-    for name, start, end, t, u, allowed in (
-        ("skipped_hour_before", 60, 150, _SPRING - 1, 0, True),
-        ("skipped_hour_begins_after_the_change", 150, 240, _SPRING, 0, True),
-        ("skipped_hour_ends_with_the_change", 60, 150, _SPRING, 0, False),
-        ("skipped_hour_is_all_of_it", 120, 180, _SPRING, 0, False),
-        ("skipped_hour_lies_within", 60, 240, _SPRING, 5, True),
-        ("skipped_hour_is_not_certain_to_be_within", 60, 180, _SPRING, 1, False),
-        ("repeated_hour_first_pass", 120, 150, _AUTUMN - _HOUR, 0, True),
-        ("repeated_hour_between", 120, 150, _AUTUMN - 1, 0, False),
-        ("repeated_hour_second_pass", 120, 150, _AUTUMN, 0, True),
-        ("repeated_hour_both", 120, 180, _AUTUMN, 3599, True),
-        ("repeated_hour_begins_in_it", 150, 240, _AUTUMN, 1, False),
-    ):
+    for name, start, end, t, u, allowed in _CHANGES:
         window = window_row(1, 64, 0, start, end)
         asked(name, t, u, allowed, windows=window, tz=BERLIN)
     return [*out, *_holidays(given)]
